@@ -1,0 +1,2 @@
+//! Coracle: a container registry small enough to carry.
+#![forbid(unsafe_code)]
