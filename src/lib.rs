@@ -1,2 +1,5 @@
 //! Coracle: a container registry small enough to carry.
 #![forbid(unsafe_code)]
+
+pub mod oci;
+pub mod store;

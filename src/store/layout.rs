@@ -1,0 +1,76 @@
+//! The tree on disk.
+//!
+//! ```text
+//! DATA/
+//!   coracle.db (-wal, -shm)        the catalog: ground truth for everything but blob bytes
+//!   blobs/sha256/ab/abcdef…        blob bytes, one file a digest, named by the encoded part,
+//!   blobs/sha512/ab/abcdef…        sharded by its first two characters (all 256 made at start)
+//!   uploads/NAME                   bytes of an upload session on their way in
+//!   uploads/NAME.state             its checkpoint: acknowledged offset and running hash
+//!   quarantine/sha256-abcdef…      blobs found to be wrong, kept for a person to look at
+//!   control.sock                   the running server's control socket
+//!   lock                           held with flock(2) by the one process that owns the folder
+//! ```
+//!
+//! A file under `blobs/` without a row means nothing and may be removed at any time. `uploads/` is
+//! on the same file system as `blobs/`, so that publishing is a rename.
+
+use std::path::{Path, PathBuf};
+
+use super::Shard;
+use crate::oci::Digest;
+
+/// The paths of one data folder.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The layout below `root`; touches nothing.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The data folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The catalog's file.
+    pub fn catalog(&self) -> PathBuf {
+        self.root.join("coracle.db")
+    }
+
+    /// The lock file.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// The folder of blobs.
+    pub fn blobs(&self) -> PathBuf {
+        self.root.join("blobs")
+    }
+
+    /// The folder of upload sessions.
+    pub fn uploads(&self) -> PathBuf {
+        self.root.join("uploads")
+    }
+
+    /// The folder of blobs that were found to be wrong.
+    pub fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    /// The folder that holds a shard's blobs.
+    pub fn shard(&self, shard: Shard) -> PathBuf {
+        self.blobs()
+            .join(shard.algorithm.as_str())
+            .join(format!("{:02x}", shard.first_byte))
+    }
+
+    /// The file of a blob.
+    pub fn blob(&self, digest: &Digest) -> PathBuf {
+        self.shard(Shard::of(digest)).join(digest.hex())
+    }
+}

@@ -1,0 +1,15 @@
+//! State: the catalog (rows, in SQLite) and the blobs (bytes, in files).
+//!
+//! The two halves do not know each other. What joins them is [`proof`]: the values that only
+//! the blob store can make and without which the catalog writes no blob row. No rule of the
+//! registry lives here, and no word of HTTP.
+
+pub mod blobs;
+pub mod catalog;
+mod error;
+pub mod layout;
+pub mod locks;
+pub mod proof;
+
+pub use error::{Error, ErrorKind};
+pub use proof::{Shard, StagedBlob, StoredBlob};

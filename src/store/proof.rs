@@ -1,0 +1,81 @@
+//! Values that prove how far a blob has come on its way into the store.
+//!
+//! [`StagedBlob`]: its bytes are hashed, counted and durable, but not yet where blobs live.
+//! [`StoredBlob`]: it stands under its final name. The name itself becomes durable when the
+//! folder that holds it, its [`Shard`], is synced; the catalog does that for every shard touched
+//! by a transaction just before it commits. So a committed row always has its file.
+
+use std::any::Any;
+use std::fmt;
+
+use crate::oci::{Algorithm, Digest};
+
+/// One of the folders that blobs are spread over: the algorithm and the digest's first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Shard {
+    /// The algorithm's folder.
+    pub algorithm: Algorithm,
+    /// The first byte of the digest, the folder's name in hexadecimal.
+    pub first_byte: u8,
+}
+
+impl Shard {
+    /// The shard a digest belongs to.
+    pub fn of(digest: &Digest) -> Self {
+        Self {
+            algorithm: digest.algorithm(),
+            first_byte: digest.raw()[0],
+        }
+    }
+}
+
+/// A blob whose bytes were hashed to `digest`, counted and made durable, not yet published.
+///
+/// Dropping it removes the staged bytes: its holder does that in its own `Drop`.
+pub struct StagedBlob {
+    pub(in crate::store) digest: Digest,
+    pub(in crate::store) size: u64,
+    /// What the blob store that staged it needs to publish it.
+    pub(in crate::store) holder: Box<dyn Any + Send>,
+}
+
+impl StagedBlob {
+    /// What the bytes hash to.
+    pub const fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Length in bytes.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl fmt::Debug for StagedBlob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StagedBlob")
+            .field("digest", &self.digest)
+            .field("size", &self.size)
+            .finish()
+    }
+}
+
+/// A blob that stands under its final name. Only `BlobStore::publish` makes one, and
+/// `WriteTx::insert_blob` takes nothing else.
+#[derive(Debug)]
+pub struct StoredBlob {
+    pub(in crate::store) digest: Digest,
+    pub(in crate::store) size: u64,
+}
+
+impl StoredBlob {
+    /// The content's digest.
+    pub const fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Length in bytes.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+}
