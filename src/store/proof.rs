@@ -27,6 +27,13 @@ impl Shard {
             first_byte: digest.raw()[0],
         }
     }
+
+    /// Every shard there is.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Algorithm::ALL.into_iter().flat_map(|algorithm| {
+            (0..=u8::MAX).map(move |first_byte| Self { algorithm, first_byte })
+        })
+    }
 }
 
 /// A blob whose bytes were hashed to `digest`, counted and made durable, not yet published.

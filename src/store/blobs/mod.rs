@@ -192,12 +192,34 @@ pub trait BlobStore: Send + Sync {
     /// A failed rename.
     fn quarantine(&self, digest: &Digest) -> Result<(), Error>;
 
-    /// Calls `each` with every stored blob, shard by shard, in no promised order; stops with its
-    /// first error. `each` returning false ends the walk.
+    /// Calls `each` with every blob stored in a shard, in no promised order; `each` returning false
+    /// ends the walk.
     ///
     /// # Errors
     /// A folder that cannot be read.
-    fn walk(&self, each: &mut dyn FnMut(Entry) -> bool) -> Result<(), Error>;
+    fn walk_shard(
+        &self,
+        shard: Shard,
+        each: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<(), Error>;
+
+    /// Calls `each` with every stored blob, shard by shard; `each` returning false ends the walk.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    fn walk(&self, each: &mut dyn FnMut(Entry) -> bool) -> Result<(), Error> {
+        let mut go_on = true;
+        for shard in Shard::all() {
+            self.walk_shard(shard, &mut |entry| {
+                go_on = each(entry);
+                go_on
+            })?;
+            if !go_on {
+                break;
+            }
+        }
+        Ok(())
+    }
 
     /// Removes upload sessions that nobody owns and nobody has touched since `before`; returns how many.
     ///

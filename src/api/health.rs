@@ -1,0 +1,53 @@
+//! end-1 and the probes of load balancers and supervisors.
+
+use serde_json::json;
+
+use super::Api;
+use super::respond::json_body;
+use crate::http::Response;
+
+/// `GET /`
+pub fn home() -> Response {
+    let body = "Coracle, a container registry. Its API is at /v2/\n";
+    Response::new(200)
+        .header("Content-Type", "text/plain; charset=utf-8")
+        .header("Cache-Control", "no-cache")
+        .bytes(body)
+}
+
+/// `GET /v2/`
+pub fn base() -> Response {
+    json_body(Response::new(200), &json!({}))
+}
+
+/// `GET /healthz`: the process answers.
+pub fn alive() -> Response {
+    json_body(Response::new(200).header("Cache-Control", "no-cache"), &json!({ "status": "ok" }))
+}
+
+/// `GET /readyz`: the catalog answers and the disk can be written.
+pub fn ready(api: &Api) -> Response {
+    let (status, body) = match api.registry.probe() {
+        Ok(()) => (200, json!({ "status": "ok" })),
+        Err(error) => {
+            log::warn!("not ready: {error}");
+            (503, json!({ "status": "not ready", "reason": reason(&error) }))
+        }
+    };
+    json_body(Response::new(status).header("Cache-Control", "no-cache"), &body)
+}
+
+/// Which part fails, without a path of the server.
+fn reason(error: &crate::registry::Error) -> &'static str {
+    use crate::store::ErrorKind;
+    match error {
+        crate::registry::Error::Store(error) => match error.kind() {
+            ErrorKind::Full => "the disk is full",
+            ErrorKind::Denied => "the data folder cannot be written",
+            ErrorKind::Corrupt => "the catalog is damaged",
+            ErrorKind::Closed | ErrorKind::Locked => "the store is closed",
+            ErrorKind::Newer | ErrorKind::Io => "the storage fails",
+        },
+        _ => "the storage fails",
+    }
+}

@@ -1,0 +1,98 @@
+//! end-3, end-7, end-9: manifests.
+
+use super::Api;
+use super::error::{Failure, parse_tag};
+use super::query::Query;
+use super::respond::none_match;
+use crate::http::{BodyError, Method, Request, Response, ResponseBody};
+use crate::oci::{Digest, MediaType, Reference, RepositoryName, Tag};
+use crate::registry::Error;
+
+/// `GET` and `HEAD`: always what was pushed, whatever `Accept` says.
+pub fn get(
+    api: &Api,
+    request: &Request<'_>,
+    repository: &RepositoryName,
+    reference: &Reference,
+) -> Result<Response, Failure> {
+    let known = request.headers.get("if-none-match");
+    if request.method == Method::Head {
+        let facts = api.registry.manifest_facts(repository, reference)?;
+        let body = ResponseBody::LengthOnly { length: facts.size };
+        return Ok(found(known, &facts.digest, &facts.media_type, body));
+    }
+    let row = api.registry.manifest(repository, reference)?;
+    Ok(found(known, &row.digest, &row.media_type, ResponseBody::Shared(row.bytes)))
+}
+
+fn found(
+    known: Option<&str>,
+    digest: &Digest,
+    media_type: &MediaType,
+    body: ResponseBody,
+) -> Response {
+    let text = digest.to_string();
+    let fresh = none_match(known, &text);
+    let response = Response::new(if fresh { 304 } else { 200 })
+        .header("Content-Type", media_type.to_string())
+        .header("ETag", format!("\"{text}\""))
+        .header("Docker-Content-Digest", text);
+    if fresh { response } else { response.body(body) }
+}
+
+/// `PUT`.
+pub fn put(
+    api: &Api,
+    request: &mut Request<'_>,
+    repository: &RepositoryName,
+    reference: &Reference,
+) -> Result<Response, Failure> {
+    let tags = tag_parameters(api, request, reference)?;
+    let limit = api.registry.options().manifest_bytes_max;
+    let bytes = request.body.read_to_vec(limit).map_err(|error| match error {
+        BodyError::TooLarge { limit } => Failure::Registry(Error::ManifestTooLarge { limit }),
+        other => other.into(),
+    })?;
+    let content_type = request.headers.get("content-type");
+    let pushed =
+        api.registry.push_manifest(repository, reference, tags.clone(), content_type, bytes)?;
+    let mut response = Response::new(201)
+        .header("Location", format!("/v2/{repository}/manifests/{}", pushed.digest))
+        .header("Docker-Content-Digest", pushed.digest.to_string());
+    if let Some(subject) = pushed.subject {
+        response = response.header("OCI-Subject", subject.to_string());
+    }
+    if !tags.is_empty() {
+        let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
+        response = response.header("OCI-Tag", tags.join(", "));
+    }
+    Ok(response)
+}
+
+/// The tags to set besides the reference. They belong to a push by digest; a push by tag has said
+/// its tag already.
+fn tag_parameters(
+    api: &Api,
+    request: &Request<'_>,
+    reference: &Reference,
+) -> Result<Vec<Tag>, Failure> {
+    if matches!(reference, Reference::Tag(_)) {
+        return Ok(Vec::new());
+    }
+    let texts: Vec<String> = Query::new(request.query.as_deref()).all("tag").collect();
+    let limit = api.options.tags_max;
+    if texts.len() > limit {
+        return Err(Failure::TagsTooMany { count: texts.len(), limit });
+    }
+    texts.into_iter().map(parse_tag).collect()
+}
+
+/// `DELETE`.
+pub fn delete(
+    api: &Api,
+    repository: &RepositoryName,
+    reference: &Reference,
+) -> Result<Response, Failure> {
+    api.registry.delete_manifest(repository, reference)?;
+    Ok(Response::new(202))
+}

@@ -1,0 +1,121 @@
+//! end-4, end-5, end-6, end-11, end-13, end-14: blobs on their way in.
+
+use super::Api;
+use super::error::{Failure, parse_digest};
+use super::query::Query;
+use super::respond::{blob_created, upload_headers};
+use crate::http::{Request, Response};
+use crate::oci::{Algorithm, Digest, RepositoryName};
+use crate::registry::Error;
+use crate::registry::upload::Chunk;
+use crate::store::blobs::UploadKey;
+
+/// Repositories looked at for a mount that names no source.
+const MOUNT_SOURCES_MAX: usize = 16;
+
+/// `POST`: a mount, a whole blob, or a new session, told by the query.
+pub fn start(
+    api: &Api,
+    request: &mut Request<'_>,
+    repository: &RepositoryName,
+) -> Result<Response, Failure> {
+    let text = request.query.clone();
+    let query = Query::new(text.as_deref());
+    if let Some(mount) = query.get("mount") {
+        let digest = parse_digest(Some(mount))?;
+        if mount_from(api, repository, &digest, query.get("from"))? {
+            return Ok(blob_created(repository, &digest));
+        }
+    } else if let Some(digest) = query.get("digest") {
+        let digest = parse_digest(Some(digest))?;
+        let length = request.body.declared_length();
+        api.registry.push_blob(repository, length, &mut request.body, &digest)?;
+        return Ok(blob_created(repository, &digest));
+    }
+    let algorithm = match query.get("digest-algorithm") {
+        None => Algorithm::Sha256,
+        Some(name) => match name.parse() {
+            Ok(algorithm) => algorithm,
+            Err(error) => return Err(Failure::DigestInvalid { digest: Some(name), error }),
+        },
+    };
+    let id = api.registry.start_upload(repository, algorithm)?;
+    let key = UploadKey { repository: repository.clone(), id };
+    Ok(upload_headers(Response::new(202), &key, 0))
+}
+
+/// A mount whose source is malformed, unknown or without the blob turns into an upload.
+fn mount_from(
+    api: &Api,
+    repository: &RepositoryName,
+    digest: &Digest,
+    from: Option<String>,
+) -> Result<bool, Failure> {
+    let sources = match from {
+        Some(from) => from.parse().into_iter().collect(),
+        None => api.registry.mount_sources(digest, MOUNT_SOURCES_MAX)?,
+    };
+    for source in &sources {
+        if api.registry.mount(repository, digest, source)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// `GET` and `HEAD`: how far it has come.
+pub fn status(api: &Api, key: &UploadKey) -> Result<Response, Failure> {
+    let offset = api.registry.upload_offset(key)?;
+    Ok(upload_headers(Response::new(204), key, offset))
+}
+
+/// `PATCH`: the next chunk, or a stream of unknown length.
+pub fn patch(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Response, Failure> {
+    let chunk = chunk(request)?;
+    let offset = api
+        .registry
+        .append(key, chunk, &mut request.body)
+        .map_err(|error| Failure::Upload { key: key.clone(), error })?;
+    Ok(upload_headers(Response::new(202), key, offset))
+}
+
+/// `PUT`: the last chunk, which may be the whole blob or nothing.
+pub fn put(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Response, Failure> {
+    let digest = parse_digest(Query::new(request.query.as_deref()).get("digest"))?;
+    let chunk = chunk(request)?;
+    api.registry
+        .finish_upload(key, chunk, &mut request.body, &digest)
+        .map_err(|error| Failure::Upload { key: key.clone(), error })?;
+    Ok(blob_created(&key.repository, &digest))
+}
+
+/// `DELETE`: the client gives up.
+pub fn cancel(api: &Api, key: &UploadKey) -> Result<Response, Failure> {
+    api.registry.cancel_upload(key)?;
+    Ok(Response::new(204).header("Docker-Upload-UUID", key.id.to_string()))
+}
+
+/// What the request says of its chunk. `Content-Range` is `<first>-<last>` in this protocol; the
+/// form of RFC 9110, `bytes <first>-<last>/<total or *>`, is understood as well.
+fn chunk(request: &Request<'_>) -> Result<Chunk, Failure> {
+    let length = request.body.declared_length();
+    let Some(header) = request.headers.get("content-range") else {
+        return Ok(Chunk { range: None, length });
+    };
+    let value = header.trim();
+    let value = value.strip_prefix("bytes").map_or(value, |rest| rest.trim_start_matches([' ', '=']));
+    let value = value.split('/').next().unwrap_or_default().trim();
+    let number = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten()
+    };
+    let range = value
+        .split_once('-')
+        .and_then(|(first, last)| Some((number(first)?, number(last)?)))
+        .ok_or_else(|| Failure::RangeInvalid(header.to_owned()))?;
+    Ok(Chunk { range: Some(range), length })
+}
+
+/// Whether a failure leaves the session where it was, so that its offset can be told.
+pub const fn keeps_session(error: &Error) -> bool {
+    matches!(error, Error::OffsetMismatch { .. } | Error::SizeMismatch { .. })
+}

@@ -1,0 +1,91 @@
+//! Reading and deleting blobs through the repository that holds them.
+
+use super::{Error, Registry};
+use crate::oci::{Digest, RepositoryName};
+use crate::store::blobs::{BlobReader, Opened};
+
+/// A blob that can be served.
+pub struct Blob {
+    /// Length in bytes, checked against the stored bytes.
+    pub size: u64,
+    /// The bytes.
+    pub reader: BlobReader,
+}
+
+impl Registry {
+    /// Length of a blob of the repository. A blob that is known to be damaged is unknown, so that
+    /// clients send it again.
+    ///
+    /// # Errors
+    /// [`Error::BlobUnknown`], [`Error::Store`].
+    pub fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
+        let size = self.served_size(repository, digest)?;
+        if self.blobs.size(digest)? == Some(size) {
+            return Ok(size);
+        }
+        self.distrust(digest)?;
+        Err(Error::BlobUnknown { digest: *digest })
+    }
+
+    /// Opens a blob of the repository.
+    ///
+    /// # Errors
+    /// [`Error::BlobUnknown`], also for a blob whose bytes were found to be wrong: they are never
+    /// served; [`Error::Store`].
+    pub fn open_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Blob, Error> {
+        let size = self.served_size(repository, digest)?;
+        match self.blobs.open(digest, size)? {
+            Opened::Blob(reader) => Ok(Blob { size, reader }),
+            Opened::Missing | Opened::WrongSize { .. } => {
+                self.distrust(digest)?;
+                Err(Error::BlobUnknown { digest: *digest })
+            }
+        }
+    }
+
+    /// Where a client can fetch the blob instead, for stores that have such a place.
+    pub fn blob_redirect(&self, digest: &Digest) -> Option<String> {
+        self.blobs.redirect_url(digest)
+    }
+
+    /// Takes a blob from the repository, and its bytes when no other repository holds it.
+    ///
+    /// # Errors
+    /// [`Error::DeleteDisabled`], [`Error::BlobUnknown`], [`Error::Store`].
+    pub fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), Error> {
+        self.require_delete()?;
+        let _owned = self.locks.lock(digest);
+        let (name, digest) = (repository.clone(), *digest);
+        let unused = self.catalog.write(move |tx| {
+            if !tx.unlink_blob(&name, &digest)? {
+                return Err(Error::BlobUnknown { digest });
+            }
+            Ok(tx.delete_blob_if_unused(&digest)?)
+        })?;
+        if unused && let Err(error) = self.blobs.remove(&digest) {
+            // The row is gone, so the file means nothing; the sweep tries again.
+            log::warn!("blob {digest} was deleted but its file stays for now: {error}");
+        }
+        Ok(())
+    }
+
+    /// Whether the repository holds a blob that can be served.
+    pub(super) fn holds(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        match self.blob_size(repository, digest) {
+            Ok(_) => Ok(true),
+            Err(Error::BlobUnknown { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn served_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
+        match self.catalog.read(|tx| tx.repository_blob(repository, digest))? {
+            Some(row) if !row.quarantined => Ok(row.size),
+            _ => Err(Error::BlobUnknown { digest: *digest }),
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Proves the one rule, that a row means the file is there, and mends what can be mended.
+//!
+//! It runs beside a serving registry: whatever looks wrong is looked at again under the blob's
+//! lock before it is reported, so that a push or delete that runs meanwhile is no finding.
+
+use std::io::Read;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Registry};
+use crate::oci::{Digest, Hasher};
+use crate::store::blobs::{Entry, Opened};
+use crate::store::catalog::{BlobRow, Totals};
+
+/// Findings kept in a report; the counts go on beyond it.
+pub const FINDINGS_MAX: usize = 1000;
+
+/// Rows read at a time, so that the check holds no long transaction.
+const ROWS_PER_READ: usize = 500;
+
+/// Bytes hashed at a time.
+const READ_BYTES: usize = 256 << 10;
+
+/// What to do beyond comparing rows with files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckOptions {
+    /// Hash all bytes again.
+    pub deep: bool,
+    /// Remove orphans and take broken blobs out of service.
+    pub repair: bool,
+}
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What kind of thing.
+    pub kind: FindingKind,
+    /// Which one: a digest, a repository and digest, or a sentence of the database.
+    pub subject: String,
+    /// Whether `repair` dealt with it.
+    pub repaired: bool,
+}
+
+/// The kinds of findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// The catalog's file is damaged.
+    CatalogDamaged,
+    /// A row without its file.
+    BlobMissing,
+    /// A file of another length than its row says.
+    BlobWrongSize,
+    /// Bytes that do not hash to their digest.
+    BlobCorrupt,
+    /// Known to be broken and out of service; pushing it again heals it.
+    BlobQuarantined,
+    /// A manifest whose bytes do not hash to its digest; pushing it again heals it.
+    ManifestCorrupt,
+    /// A file without a row. Harmless: the sweep removes it in time.
+    Orphan,
+}
+
+impl FindingKind {
+    /// Whether the store breaks its promise while this is so. Orphans break none.
+    pub const fn is_fault(self) -> bool {
+        !matches!(self, Self::Orphan)
+    }
+
+    /// For people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CatalogDamaged => "the catalog is damaged",
+            Self::BlobMissing => "blob has a row but no file",
+            Self::BlobWrongSize => "blob has the wrong length",
+            Self::BlobCorrupt => "blob does not match its digest",
+            Self::BlobQuarantined => "blob is out of service until it is pushed again",
+            Self::ManifestCorrupt => "manifest does not match its digest",
+            Self::Orphan => "file without a row (harmless)",
+        }
+    }
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// What was asked for.
+    pub options: CheckOptions,
+    /// Blob rows compared with their files.
+    pub blobs: u64,
+    /// Bytes of these blobs, as their rows say.
+    pub blob_bytes: u64,
+    /// Manifests hashed (only when deep).
+    pub manifests: u64,
+    /// Findings that break the promise.
+    pub faults: u64,
+    /// Files without a row.
+    pub orphans: u64,
+    /// Bytes of these files.
+    pub orphan_bytes: u64,
+    /// Findings that were dealt with.
+    pub repaired: u64,
+    /// The first [`FINDINGS_MAX`] findings.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether every promise holds.
+    pub const fn is_sound(&self) -> bool {
+        self.faults == 0
+    }
+
+    fn add(&mut self, kind: FindingKind, subject: impl ToString, repaired: bool) {
+        self.faults += u64::from(kind.is_fault());
+        self.repaired += u64::from(repaired);
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(Finding { kind, subject: subject.to_string(), repaired });
+        }
+    }
+}
+
+/// How far a check has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Bytes or rows done.
+    pub done: u64,
+    /// Bytes (when deep) or rows in all, as counted at the start.
+    pub total: u64,
+}
+
+/// One run of a check.
+struct Run<'r> {
+    registry: &'r Registry,
+    report: Report,
+    progress: Progress,
+    tell: &'r mut dyn FnMut(Progress),
+    buffer: Vec<u8>,
+}
+
+impl Registry {
+    /// Checks the whole store, telling `progress` as it goes.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the check itself could not go on. What is wrong with the content is
+    /// in the report.
+    pub fn check(
+        &self,
+        options: CheckOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Report, Error> {
+        let totals = self.catalog.read(|tx| tx.totals())?;
+        let mut run = Run {
+            registry: self,
+            report: Report { options, ..Report::default() },
+            progress: Progress { done: 0, total: total(options, &totals) },
+            tell: progress,
+            buffer: vec![0; if options.deep { READ_BYTES } else { 0 }],
+        };
+        for fault in self.catalog.integrity()? {
+            run.report.add(FindingKind::CatalogDamaged, fault, false);
+        }
+        run.blob_rows()?;
+        if options.deep {
+            run.manifests()?;
+        }
+        run.files()?;
+        Ok(run.report)
+    }
+}
+
+const fn total(options: CheckOptions, totals: &Totals) -> u64 {
+    if options.deep { totals.blob_bytes + totals.manifests } else { totals.blobs }
+}
+
+impl Run<'_> {
+    fn advance(&mut self, by: u64) {
+        self.progress.done += by;
+        (self.tell)(self.progress);
+    }
+
+    fn blob_rows(&mut self) -> Result<(), Error> {
+        let mut last: Option<Digest> = None;
+        loop {
+            let rows = self.registry.catalog.read(|tx| tx.blobs(last.as_ref(), ROWS_PER_READ))?;
+            let Some((digest, _)) = rows.last() else {
+                return Ok(());
+            };
+            last = Some(*digest);
+            for (digest, row) in rows {
+                self.blob_row(&digest, row)?;
+            }
+        }
+    }
+
+    fn blob_row(&mut self, digest: &Digest, row: BlobRow) -> Result<(), Error> {
+        self.report.blobs += 1;
+        self.report.blob_bytes += row.size;
+        let found = self.registry.blobs.size(digest)?;
+        if row.quarantined || found != Some(row.size) {
+            self.advance(if self.report.options.deep { row.size } else { 1 });
+            return self.suspect(digest);
+        }
+        if self.report.options.deep {
+            if self.hash(digest, row.size, true)? != Some(*digest) {
+                self.suspect_content(digest)?;
+            }
+        } else {
+            self.advance(1);
+        }
+        Ok(())
+    }
+
+    /// Looks again, under the lock, at a blob whose file is missing or of another length.
+    fn suspect(&mut self, digest: &Digest) -> Result<(), Error> {
+        let registry = self.registry;
+        let (row, found) = {
+            let _owned = registry.locks.lock(digest);
+            (registry.catalog.read(|tx| tx.blob(digest))?, registry.blobs.size(digest)?)
+        };
+        let kind = match (row, found) {
+            (None, _) => return Ok(()),
+            (Some(row), _) if row.quarantined => FindingKind::BlobQuarantined,
+            (Some(row), Some(size)) if size == row.size => return Ok(()),
+            (Some(_), Some(_)) => FindingKind::BlobWrongSize,
+            (Some(_), None) => FindingKind::BlobMissing,
+        };
+        let repair = self.report.options.repair && kind != FindingKind::BlobQuarantined;
+        if repair {
+            registry.distrust(digest)?;
+        }
+        self.report.add(kind, digest, repair);
+        Ok(())
+    }
+
+    /// Hashes a blob again, under its lock, after its bytes did not match.
+    fn suspect_content(&mut self, digest: &Digest) -> Result<(), Error> {
+        let registry = self.registry;
+        let _owned = registry.locks.lock(digest);
+        let Some(row) = registry.catalog.read(|tx| tx.blob(digest))? else {
+            return Ok(());
+        };
+        if row.quarantined || self.hash(digest, row.size, false)? == Some(*digest) {
+            return Ok(());
+        }
+        let repair = self.report.options.repair;
+        if repair {
+            let digest = *digest;
+            registry.catalog.write(move |tx| tx.set_quarantine(&digest, true))?;
+            registry.blobs.quarantine(&digest)?;
+        }
+        self.report.add(FindingKind::BlobCorrupt, digest, repair);
+        Ok(())
+    }
+
+    /// What the stored bytes hash to; `None` when they cannot be read to their end.
+    fn hash(&mut self, digest: &Digest, size: u64, tell: bool) -> Result<Option<Digest>, Error> {
+        let Opened::Blob(reader) = self.registry.blobs.open(digest, size)? else {
+            if tell {
+                self.advance(size);
+            }
+            return Ok(None);
+        };
+        let mut reader = reader.into_read();
+        let mut hasher = Hasher::new(digest.algorithm());
+        loop {
+            match reader.read(&mut self.buffer) {
+                Ok(0) => return Ok(Some(hasher.finish())),
+                Ok(count) => {
+                    hasher.update(&self.buffer[..count]);
+                    if tell {
+                        self.advance(count as u64);
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    log::warn!("blob {digest} cannot be read: {error}");
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    fn manifests(&mut self) -> Result<(), Error> {
+        let mut last: Option<(String, Digest)> = None;
+        loop {
+            let after = last.as_ref().map(|(name, digest)| (name.as_str(), digest));
+            let rows = self.registry.catalog.read(|tx| tx.manifests(after, ROWS_PER_READ / 10))?;
+            let Some((name, row)) = rows.last() else {
+                return Ok(());
+            };
+            last = Some((name.clone(), row.digest));
+            for (name, row) in &rows {
+                self.report.manifests += 1;
+                if Digest::of(row.digest.algorithm(), &row.bytes) != row.digest {
+                    let subject = format!("{name}@{}", row.digest);
+                    self.report.add(FindingKind::ManifestCorrupt, subject, false);
+                }
+            }
+            self.advance(rows.len() as u64);
+        }
+    }
+
+    /// Walks all files for those without a row.
+    fn files(&mut self) -> Result<(), Error> {
+        let registry = self.registry;
+        let mut failure = None;
+        registry.blobs.walk(&mut |entry| match self.file(&entry) {
+            Ok(()) => true,
+            Err(error) => {
+                failure = Some(error);
+                false
+            }
+        })?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn file(&mut self, entry: &Entry) -> Result<(), Error> {
+        let registry = self.registry;
+        if registry.catalog.read(|tx| tx.blob(&entry.digest))?.is_some() {
+            return Ok(());
+        }
+        let removed = if self.report.options.repair {
+            registry.remove_orphan(&entry.digest)?
+        } else {
+            // Not an orphan if a push is between its rename and its row.
+            let _owned = registry.locks.lock(&entry.digest);
+            if registry.catalog.read(|tx| tx.blob(&entry.digest))?.is_some() {
+                return Ok(());
+            }
+            false
+        };
+        self.report.orphans += 1;
+        self.report.orphan_bytes += entry.size;
+        self.report.add(FindingKind::Orphan, entry.digest, removed);
+        Ok(())
+    }
+}

@@ -1,0 +1,201 @@
+//! Pushing, reading and deleting manifests.
+
+use std::collections::BTreeSet;
+
+use super::{Error, Registry};
+use crate::oci::{Algorithm, Descriptor, Digest, Manifest, ManifestKind, Reference, RepositoryName, Tag};
+use crate::store::Error as StoreError;
+use crate::store::catalog::{ManifestFacts, ManifestRow, NewManifest, ReadTx, ReferenceKind};
+
+/// What a push of a manifest did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The digest under which the manifest is stored.
+    pub digest: Digest,
+    /// The manifest it is about.
+    pub subject: Option<Digest>,
+}
+
+impl Registry {
+    /// A manifest with its bytes.
+    ///
+    /// # Errors
+    /// [`Error::ManifestUnknown`], [`Error::Store`].
+    pub fn manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<ManifestRow, Error> {
+        let row = self.catalog.read(|tx| match reference {
+            Reference::Tag(tag) => tx.manifest_by_tag(repository, tag),
+            Reference::Digest(digest) => tx.manifest(repository, digest),
+        })?;
+        row.ok_or_else(|| Error::ManifestUnknown { reference: reference.clone() })
+    }
+
+    /// A manifest without its bytes.
+    ///
+    /// # Errors
+    /// [`Error::ManifestUnknown`], [`Error::Store`].
+    pub fn manifest_facts(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<ManifestFacts, Error> {
+        let facts = self.catalog.read(|tx| match reference {
+            Reference::Tag(tag) => tx.manifest_facts_by_tag(repository, tag),
+            Reference::Digest(digest) => tx.manifest_facts(repository, digest),
+        })?;
+        facts.ok_or_else(|| Error::ManifestUnknown { reference: reference.clone() })
+    }
+
+    /// Stores a manifest exactly as it is, and sets `reference` and `tags` to it when they are tags.
+    ///
+    /// # Errors
+    /// [`Error::ManifestInvalid`], [`Error::ManifestTooLarge`],
+    /// [`Error::ManifestReferencesTooMany`], [`Error::ManifestReferencesMissing`],
+    /// [`Error::DigestMismatch`], [`Error::Store`].
+    pub fn push_manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        tags: Vec<Tag>,
+        content_type: Option<&str>,
+        bytes: Vec<u8>,
+    ) -> Result<Pushed, Error> {
+        if bytes.len() as u64 > self.options.manifest_bytes_max {
+            return Err(Error::ManifestTooLarge { limit: self.options.manifest_bytes_max });
+        }
+        let (digest, mut tags) = match reference {
+            Reference::Tag(tag) => {
+                (Digest::of(Algorithm::Sha256, &bytes), [vec![tag.clone()], tags].concat())
+            }
+            Reference::Digest(expected) => (verified(expected, &bytes)?, tags),
+        };
+        tags.dedup();
+        let manifest = Manifest::parse(&bytes, content_type).map_err(Error::ManifestInvalid)?;
+        let references = self.references(&manifest)?;
+        let required = if self.options.references_check { required(&manifest) } else { Vec::new() };
+        let pushed = Pushed { digest, subject: manifest.subject };
+        let repository = repository.clone();
+        self.catalog.write(move |tx| {
+            let missing = missing(tx, &repository, &required)?;
+            if !missing.is_empty() {
+                return Err(Error::ManifestReferencesMissing { digests: missing });
+            }
+            tx.put_manifest(
+                &repository,
+                &NewManifest {
+                    digest,
+                    media_type: &manifest.media_type,
+                    bytes: &bytes,
+                    artifact_type: manifest.artifact_type.as_deref(),
+                    annotations: &manifest.annotations,
+                    subject: manifest.subject,
+                    references: &references,
+                },
+            )?;
+            for tag in &tags {
+                tx.set_tag(&repository, tag, &digest)?;
+            }
+            Ok(())
+        })?;
+        Ok(pushed)
+    }
+
+    /// Removes a tag (the manifest stays), or a manifest with all its tags.
+    ///
+    /// # Errors
+    /// [`Error::DeleteDisabled`], [`Error::NameUnknown`], [`Error::ManifestUnknown`],
+    /// [`Error::Store`].
+    pub fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<(), Error> {
+        self.require_delete()?;
+        let (name, target) = (repository.clone(), reference.clone());
+        let found = self.catalog.write(move |tx| match &target {
+            Reference::Tag(tag) => tx.delete_tag(&name, tag),
+            Reference::Digest(digest) => Ok(tx.delete_manifest(&name, digest)?.is_some()),
+        })?;
+        if found {
+            return Ok(());
+        }
+        let unknown = Error::ManifestUnknown { reference: reference.clone() };
+        Err(self.absent(repository, unknown))
+    }
+
+    /// Everything the manifest refers to, for the catalog.
+    fn references(&self, manifest: &Manifest) -> Result<Vec<(ReferenceKind, Digest)>, Error> {
+        let of = |kind: ReferenceKind| move |descriptor: &Descriptor| (kind, descriptor.digest);
+        let references: Vec<_> = manifest
+            .config
+            .iter()
+            .map(of(ReferenceKind::Config))
+            .chain(manifest.layers.iter().map(of(ReferenceKind::Layer)))
+            .chain(manifest.children.iter().map(of(ReferenceKind::Child)))
+            .collect();
+        let limit = self.options.references_max;
+        if references.len() > limit {
+            return Err(Error::ManifestReferencesTooMany { count: references.len(), limit });
+        }
+        Ok(references)
+    }
+}
+
+/// The digest a manifest is pushed under, once its bytes were found to match.
+fn verified(expected: &Digest, bytes: &[u8]) -> Result<Digest, Error> {
+    let actual = Digest::of(expected.algorithm(), bytes);
+    if actual == *expected {
+        Ok(actual)
+    } else {
+        Err(Error::DigestMismatch { expected: *expected, actual: Some(actual) })
+    }
+}
+
+/// What must be in the repository before the manifest is accepted, each digest once.
+///
+/// The subject never is. A layer that may be fetched from elsewhere need not be here, nor a child
+/// of an index whose type is none that a registry stores as a manifest.
+fn required(manifest: &Manifest) -> Vec<(ReferenceKind, Digest)> {
+    let layers = manifest.layers.iter().filter(|layer| {
+        let foreign = layer.media_type.as_ref().is_some_and(|own| own.is_nondistributable());
+        !layer.has_urls && !foreign
+    });
+    let children = manifest.children.iter().filter(|child| {
+        let kind = child.media_type.as_ref().map(ManifestKind::of);
+        !child.has_urls && !matches!(kind, Some(None))
+    });
+    let set: BTreeSet<(bool, Digest)> = manifest
+        .config
+        .iter()
+        .chain(layers)
+        .map(|descriptor| (false, descriptor.digest))
+        .chain(children.map(|descriptor| (true, descriptor.digest)))
+        .collect();
+    set.into_iter()
+        .map(|(child, digest)| {
+            (if child { ReferenceKind::Child } else { ReferenceKind::Layer }, digest)
+        })
+        .collect()
+}
+
+/// Those of `required` that the repository does not hold, in digest order. A child may be a
+/// manifest or a blob (build caches are pushed as an index of blobs).
+fn missing(
+    tx: &ReadTx<'_>,
+    repository: &RepositoryName,
+    required: &[(ReferenceKind, Digest)],
+) -> Result<Vec<Digest>, StoreError> {
+    let mut missing = Vec::new();
+    for (kind, digest) in required {
+        let child = *kind == ReferenceKind::Child;
+        let held = child && tx.manifest_facts(repository, digest)?.is_some()
+            || tx.repository_blob(repository, digest)?.is_some_and(|row| !row.quarantined);
+        if !held {
+            missing.push(*digest);
+        }
+    }
+    Ok(missing)
+}

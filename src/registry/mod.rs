@@ -1,0 +1,145 @@
+//! The rules of the registry: who may read what, what a push must bring, what a delete removes.
+//!
+//! It decides over the store and knows no word of HTTP: no header, no status, no query. Every
+//! operation takes parsed words (`oci`) and gives back a value or one [`Error`].
+
+pub mod blobs;
+pub mod check;
+mod error;
+pub mod manifests;
+pub mod referrers;
+pub mod sweep;
+pub mod tags;
+#[cfg(test)]
+mod tests;
+pub mod upload;
+
+use std::sync::Arc;
+
+pub use error::Error;
+
+use crate::oci::{Digest, RepositoryName};
+use crate::store::blobs::BlobStore;
+use crate::store::catalog::Catalog;
+use crate::store::locks::DigestLocks;
+
+/// What an operator decides about the rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Whether tags, manifests and blobs may be deleted.
+    pub delete_enabled: bool,
+    /// Whether a manifest is refused when content it refers to is missing.
+    pub references_check: bool,
+    /// The largest manifest, in bytes.
+    pub manifest_bytes_max: u64,
+    /// The most descriptors in one manifest.
+    pub references_max: usize,
+    /// The largest blob, in bytes; 0 means no bound.
+    pub blob_bytes_max: u64,
+    /// The most bytes of descriptors in one page of referrers.
+    pub referrers_bytes_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            delete_enabled: true,
+            references_check: true,
+            manifest_bytes_max: 4 << 20,
+            references_max: 10_000,
+            blob_bytes_max: 0,
+            referrers_bytes_max: 4 << 20,
+        }
+    }
+}
+
+/// The registry over one open store.
+pub struct Registry {
+    catalog: Arc<Catalog>,
+    blobs: Arc<dyn BlobStore>,
+    locks: DigestLocks,
+    options: Options,
+}
+
+/// A part of a list in its order, and whether more follows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Whether at least one entry follows the last of these.
+    pub more: bool,
+}
+
+impl<T> Page<T> {
+    /// A page of `limit` out of a list that was asked for one entry more than that.
+    fn of(mut items: Vec<T>, limit: usize) -> Self {
+        let more = items.len() > limit;
+        items.truncate(limit);
+        Self { items, more }
+    }
+}
+
+impl Registry {
+    /// The registry over `catalog` and `blobs`, which must belong together.
+    pub fn new(catalog: Arc<Catalog>, blobs: Arc<dyn BlobStore>, options: Options) -> Self {
+        Self { catalog, blobs, locks: DigestLocks::new(), options }
+    }
+
+    /// The rules in force.
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The catalog below, for what is not a rule: closing, totals, integrity.
+    pub const fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// Proves that the catalog answers and that bytes can be written.
+    ///
+    /// # Errors
+    /// The first part that fails, as [`Error::Store`].
+    pub fn probe(&self) -> Result<(), Error> {
+        self.catalog.read(|tx| tx.totals().map(|_| ()))?;
+        Ok(self.blobs.probe()?)
+    }
+
+    fn require_delete(&self) -> Result<(), Error> {
+        if self.options.delete_enabled { Ok(()) } else { Err(Error::DeleteDisabled) }
+    }
+
+    /// The error for a thing that is not in `repository`: the repository itself may be what is
+    /// missing.
+    fn absent(&self, repository: &RepositoryName, otherwise: Error) -> Error {
+        match self.catalog.read(|tx| tx.repository_exists(repository)) {
+            Ok(true) => otherwise,
+            Ok(false) => Error::NameUnknown { name: repository.clone() },
+            Err(error) => Error::Store(error),
+        }
+    }
+
+    /// Puts a blob that was found to be missing or wrong out of service, unless it was replaced
+    /// or removed meanwhile.
+    fn distrust(&self, digest: &Digest) -> Result<(), Error> {
+        let _owned = self.locks.lock(digest);
+        let Some(row) = self.catalog.read(|tx| tx.blob(digest))? else {
+            return Ok(());
+        };
+        let found = self.blobs.size(digest)?;
+        if row.quarantined || found == Some(row.size) {
+            return Ok(());
+        }
+        log::error!(
+            "blob {digest} should have {} bytes and has {}: it is not served any more; push it \
+             again to heal it",
+            row.size,
+            found.map_or_else(|| "none".to_owned(), |size| size.to_string())
+        );
+        let digest = *digest;
+        self.catalog.write(move |tx| tx.set_quarantine(&digest, true))?;
+        if found.is_some() {
+            self.blobs.quarantine(&digest)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! Removes what nobody will come back for: expired upload sessions, files without a row.
+//!
+//! It never walks the whole store at once: orphans come only from crashes, so the folders are
+//! visited a few at a time.
+
+use std::time::SystemTime;
+
+use super::{Error, Registry};
+use crate::oci::Digest;
+use crate::store::Shard;
+
+/// What a sweep removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Upload sessions.
+    pub uploads: usize,
+    /// Files without a row.
+    pub orphans: usize,
+}
+
+impl Registry {
+    /// Removes upload sessions that were not touched since `before`; returns how many.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn expire_uploads(&self, before: SystemTime) -> Result<usize, Error> {
+        Ok(self.blobs.expire_uploads(before)?)
+    }
+
+    /// Removes the files of a shard that have no row and were last written before `before`;
+    /// returns how many.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn sweep_orphans(&self, shard: Shard, before: SystemTime) -> Result<usize, Error> {
+        let mut old = Vec::new();
+        self.blobs.walk_shard(shard, &mut |entry| {
+            if entry.modified < before {
+                old.push(entry.digest);
+            }
+            true
+        })?;
+        let mut removed = 0;
+        for digest in old {
+            removed += usize::from(self.remove_orphan(&digest)?);
+        }
+        Ok(removed)
+    }
+
+    /// Removes a file if it has no row; true when it did.
+    pub(super) fn remove_orphan(&self, digest: &Digest) -> Result<bool, Error> {
+        if self.catalog.read(|tx| tx.blob(digest))?.is_some() {
+            return Ok(false);
+        }
+        let _owned = self.locks.lock(digest);
+        if self.catalog.read(|tx| tx.blob(digest))?.is_some() {
+            return Ok(false);
+        }
+        self.blobs.remove(digest)?;
+        Ok(true)
+    }
+}

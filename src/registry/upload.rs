@@ -1,0 +1,274 @@
+//! Blobs on their way in: sessions, chunks, single requests, mounts.
+//!
+//! A chunk counts whole or not at all. A blob is acknowledged only when its bytes are durable, its
+//! name is durable and its row is committed, in this order (`store::proof`).
+
+use std::cell::RefCell;
+use std::io::Read;
+
+use super::{Error, Registry};
+use crate::oci::{Algorithm, Digest, RepositoryName};
+use crate::store::blobs::{FinishError, Upload, UploadId, UploadKey};
+use crate::store::{Error as StoreError, StagedBlob};
+
+/// Bytes moved at a time from the client to the store.
+const COPY_BYTES: usize = 256 << 10;
+
+thread_local! {
+    /// One copy buffer a thread, so that a small blob costs no large allocation.
+    static COPY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a request says about the chunk it carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chunk {
+    /// First and last byte, when the request names them (`Content-Range`).
+    pub range: Option<(u64, u64)>,
+    /// Length in bytes, when the request tells it.
+    pub length: Option<u64>,
+}
+
+impl Registry {
+    /// Starts an upload session that expects `algorithm`.
+    ///
+    /// # Errors
+    /// [`Error::UploadsTooMany`], [`Error::Store`].
+    pub fn start_upload(
+        &self,
+        repository: &RepositoryName,
+        algorithm: Algorithm,
+    ) -> Result<UploadId, Error> {
+        let id = UploadId::random()?;
+        let key = UploadKey { repository: repository.clone(), id: id.clone() };
+        self.blobs
+            .start_upload(&key, algorithm)
+            .map_err(|error| Error::of_upload(error, &id))?;
+        Ok(id)
+    }
+
+    /// Length in bytes of what a session has acknowledged.
+    ///
+    /// # Errors
+    /// [`Error::UploadUnknown`], [`Error::UploadBusy`], [`Error::Store`].
+    pub fn upload_offset(&self, key: &UploadKey) -> Result<u64, Error> {
+        Ok(self.claim(key)?.offset())
+    }
+
+    /// Adds a chunk and acknowledges it; returns the length of the upload so far.
+    ///
+    /// # Errors
+    /// Those of a claim; [`Error::OffsetMismatch`] and [`Error::SizeMismatch`], after which the
+    /// session is as before; [`Error::BlobTooLarge`], [`Error::Source`], [`Error::Store`].
+    pub fn append(
+        &self,
+        key: &UploadKey,
+        chunk: Chunk,
+        source: &mut dyn Read,
+    ) -> Result<u64, Error> {
+        let mut upload = self.claim(key)?;
+        self.receive(&key.id, upload.as_mut(), chunk, source)?;
+        upload.checkpoint()?;
+        Ok(upload.offset())
+    }
+
+    /// Adds the last chunk, which may be empty, and makes the upload a blob of the repository.
+    ///
+    /// # Errors
+    /// Those of [`append`](Self::append), after which the session is as before;
+    /// [`Error::DigestMismatch`], after which it is gone.
+    pub fn finish_upload(
+        &self,
+        key: &UploadKey,
+        chunk: Chunk,
+        source: &mut dyn Read,
+        digest: &Digest,
+    ) -> Result<(), Error> {
+        let mut upload = self.claim(key)?;
+        self.receive(&key.id, upload.as_mut(), chunk, source)?;
+        self.admit(&key.repository, upload, digest)
+    }
+
+    /// Receives a whole blob in one request.
+    ///
+    /// # Errors
+    /// [`Error::DigestMismatch`], [`Error::UploadsTooMany`], [`Error::BlobTooLarge`],
+    /// [`Error::Source`], [`Error::Store`].
+    pub fn push_blob(
+        &self,
+        repository: &RepositoryName,
+        length: Option<u64>,
+        source: &mut dyn Read,
+        digest: &Digest,
+    ) -> Result<(), Error> {
+        let id = UploadId::random()?;
+        let mut upload = self
+            .blobs
+            .start_anonymous_upload(digest.algorithm())
+            .map_err(|error| Error::of_upload(error, &id))?;
+        self.receive(&id, upload.as_mut(), Chunk { range: None, length }, source)?;
+        self.admit(repository, upload, digest)
+    }
+
+    /// Ends a session and forgets its bytes.
+    ///
+    /// # Errors
+    /// [`Error::UploadUnknown`], [`Error::UploadBusy`], [`Error::Store`].
+    pub fn cancel_upload(&self, key: &UploadKey) -> Result<(), Error> {
+        Ok(self.claim(key)?.cancel()?)
+    }
+
+    /// Lets `repository` read a blob of `from` without sending it again. False when `from` does
+    /// not hold it (or does not exist): the client uploads instead.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn mount(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        from: &RepositoryName,
+    ) -> Result<bool, Error> {
+        let (repository, from, digest) = (repository.clone(), from.clone(), *digest);
+        if !self.holds(&from, &digest)? {
+            return Ok(false);
+        }
+        self.catalog.write(move |tx| {
+            let held = tx.repository_blob(&from, &digest)?.is_some_and(|row| !row.quarantined);
+            if held {
+                tx.link_blob(&repository, &digest)?;
+            }
+            Ok(held)
+        })
+    }
+
+    /// Up to `limit` repositories that hold the blob: where a mount without a source may look.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn mount_sources(
+        &self,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Vec<RepositoryName>, Error> {
+        Ok(self.catalog.read(|tx| tx.blob_repositories(digest, limit))?)
+    }
+
+    fn claim(&self, key: &UploadKey) -> Result<Box<dyn Upload>, Error> {
+        self.blobs.claim_upload(key).map_err(|error| Error::of_upload(error, &key.id))
+    }
+
+    /// Copies a chunk into the upload. Nothing of it counts until the caller acknowledges it.
+    fn receive(
+        &self,
+        id: &UploadId,
+        upload: &mut dyn Upload,
+        chunk: Chunk,
+        source: &mut dyn Read,
+    ) -> Result<(), Error> {
+        let start = upload.length();
+        let declared = self.expected_length(id, start, chunk)?;
+        if let Some(length) = declared.filter(|length| *length > 0) {
+            upload.reserve(length)?;
+        }
+        COPY.with_borrow_mut(|buffer| {
+            buffer.resize(COPY_BYTES, 0);
+            loop {
+                let count = source.read(buffer).map_err(Error::Source)?;
+                if count == 0 {
+                    break;
+                }
+                self.check_blob_length(upload.length() + count as u64)?;
+                upload.append(&buffer[..count])?;
+            }
+            Ok::<(), Error>(())
+        })?;
+        let received = upload.length() - start;
+        match declared {
+            Some(declared) if declared != received => {
+                Err(Error::SizeMismatch { declared, received })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The length a chunk must have, after checking that it belongs where the upload ends.
+    fn expected_length(
+        &self,
+        id: &UploadId,
+        offset: u64,
+        chunk: Chunk,
+    ) -> Result<Option<u64>, Error> {
+        if let Some(length) = chunk.length {
+            self.check_blob_length(offset.saturating_add(length))?;
+        }
+        let Some((first, last)) = chunk.range else {
+            return Ok(chunk.length);
+        };
+        if first != offset || last < first {
+            return Err(Error::OffsetMismatch { id: id.clone(), expected: offset, found: first });
+        }
+        let declared = (last - first).saturating_add(1);
+        match chunk.length {
+            Some(received) if received != declared => {
+                Err(Error::SizeMismatch { declared, received })
+            }
+            _ => Ok(Some(declared)),
+        }
+    }
+
+    fn check_blob_length(&self, length: u64) -> Result<(), Error> {
+        match self.options.blob_bytes_max {
+            0 => Ok(()),
+            limit if length > limit => Err(Error::BlobTooLarge { limit }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Turns a complete upload into a blob that `repository` may read.
+    fn admit(
+        &self,
+        repository: &RepositoryName,
+        upload: Box<dyn Upload>,
+        digest: &Digest,
+    ) -> Result<(), Error> {
+        let staged = upload.finish(digest).map_err(|error| match error {
+            FinishError::DigestMismatch { actual } => {
+                Error::DigestMismatch { expected: *digest, actual: Some(actual) }
+            }
+            FinishError::Store(error) => Error::Store(error),
+        })?;
+        let _owned = self.locks.lock(digest);
+        if self.is_sound(digest, staged.size())? {
+            // The bytes are there already; the staged copy goes when it is dropped.
+            self.link(repository, digest)
+        } else {
+            self.store(repository, staged)
+        }
+    }
+
+    /// Whether the store already has exactly this blob, in a state that can be served.
+    fn is_sound(&self, digest: &Digest, size: u64) -> Result<bool, Error> {
+        match self.catalog.read(|tx| tx.blob(digest))? {
+            Some(row) if !row.quarantined && row.size == size => {
+                Ok(self.blobs.size(digest)? == Some(size))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn link(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), Error> {
+        let (repository, digest) = (repository.clone(), *digest);
+        Ok(self.catalog.write(move |tx| tx.link_blob(&repository, &digest))?)
+    }
+
+    fn store(&self, repository: &RepositoryName, staged: StagedBlob) -> Result<(), Error> {
+        let stored = self.blobs.publish(staged)?;
+        let repository = repository.clone();
+        self.catalog.write(move |tx| {
+            tx.insert_blob(&stored)?;
+            tx.link_blob(&repository, stored.digest())?;
+            Ok::<(), StoreError>(())
+        })?;
+        Ok(())
+    }
+}
