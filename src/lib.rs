@@ -1,2 +1,4 @@
 //! Coracle: a container registry small enough to carry.
 #![forbid(unsafe_code)]
+
+pub mod http;
