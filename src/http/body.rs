@@ -251,6 +251,11 @@ impl BodyState {
         self.bytes_read
     }
 
+    /// Judges the client by `pace` from here on.
+    pub(super) fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
     /// Whether the next byte on the connection belongs to the next request.
     pub(super) fn is_complete(&self) -> bool {
         self.error.is_none()

@@ -12,10 +12,12 @@
 //! - [`Request`], [`Body`], [`Response`], [`Handler`]: what the application sees.
 //! - [`Server`], [`ServerHandle`], [`Limits`], [`ListenAddress`]: what the process wires up.
 
+mod asked;
 mod body;
 mod buffer;
 pub mod chunked;
 pub mod date;
+mod dispatcher;
 mod handler;
 pub mod head;
 mod headers;
@@ -23,12 +25,17 @@ mod limits;
 mod listen;
 mod pace;
 pub mod percent;
+mod pool;
 pub mod range;
 mod request;
 mod response;
+mod send;
+mod serve;
 mod server;
+mod shared;
 mod status;
 mod stream;
+mod table;
 mod wire;
 
 pub use body::{Body, BodyError};

@@ -13,6 +13,8 @@ use super::stream::Connection;
 pub(super) struct Wire {
     pub(super) connection: Box<dyn Connection>,
     pub(super) input: Buffer,
+    /// Bytes written since the connection was accepted.
+    pub(super) written: u64,
 }
 
 /// What one read of a request head found.
@@ -129,6 +131,7 @@ impl Wire {
             match write(&mut *self.connection) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => {
+                    self.written += count as u64;
                     let slow = pace.add(start.elapsed(), count as u64);
                     return slow
                         .map(|()| count)
