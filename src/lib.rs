@@ -1,6 +1,7 @@
 //! Coracle: a container registry small enough to carry.
 #![forbid(unsafe_code)]
 
+pub mod http;
 pub mod oci;
 pub mod registry;
 pub mod store;
