@@ -16,4 +16,5 @@ mod tests;
 
 pub use client::Client;
 pub use response::Response;
+#[allow(unused_imports, reason = "a vocabulary, as main.rs says")]
 pub use server::{Server, check_clean, coracle, for_each_shape};
