@@ -7,6 +7,7 @@
 
 mod buildah;
 mod containerd;
+mod daemon;
 mod docker;
 mod payload;
 mod podman;
@@ -15,4 +16,5 @@ mod skopeo;
 mod tree;
 mod umoci;
 
-use sandbox::{Daemon, Sandbox, require};
+use daemon::Daemon;
+use sandbox::{Sandbox, require};

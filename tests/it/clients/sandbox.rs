@@ -8,11 +8,11 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,8 +24,8 @@ const MARK: &str = "CORACLE_TEST_SANDBOX";
 /// After how many seconds a command is killed; far above what any of them needs.
 const COMMAND_SECONDS_MAX: &str = "240";
 
-/// How long a daemon may take to start or to stop.
-const DAEMON_PATIENCE: Duration = Duration::from_secs(60);
+/// How long the processes of a sandbox may take to end once they are killed.
+const KILL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Container engines share cgroups, mounts and namespaces of the machine: one at a time.
 static ENGINES: Mutex<()> = Mutex::new(());
@@ -47,7 +47,7 @@ pub fn require(programs: &[&str]) -> Option<Sandbox> {
 
 /// Says on stderr, past the capture of the test runner, that a client was not tested.
 #[track_caller]
-fn skip(program: &str, why: &str) {
+pub fn skip(program: &str, why: &str) {
     let line = format!("SKIPPED: the test with {program} did not run: {why}");
     assert!(
         std::env::var_os("CORACLE_CLIENTS").is_none_or(|value| value != "required"),
@@ -168,7 +168,8 @@ impl Sandbox {
         command
     }
 
-    fn bare(&self, program: &str) -> Command {
+    /// A command that may run for as long as it likes.
+    pub fn bare(&self, program: &str) -> Command {
         let mut command = Command::new(find(program).unwrap_or_else(|| program.into()));
         command
             .env_clear()
@@ -216,47 +217,6 @@ impl Sandbox {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    /// Starts a daemon and waits until it is ready. A daemon that ends before that is taken as
-    /// one that cannot work on this machine, and the test is skipped.
-    #[track_caller]
-    pub fn daemon(
-        &self,
-        program: &str,
-        arguments: &[&str],
-        ready: impl Fn() -> bool,
-    ) -> Option<Daemon> {
-        let log = self.path(&format!("{program}.log"));
-        let file = File::create(&log).expect("make the daemon's log");
-        // The signal ends the daemon with its test even where no destructor runs.
-        let mut command = self.bare("setpriv");
-        command
-            .args(["--pdeathsig", "TERM", program])
-            .args(arguments);
-        command
-            .stdout(file.try_clone().expect("share the log"))
-            .stderr(file);
-        let child = command
-            .spawn()
-            .unwrap_or_else(|e| panic!("start {command:?}: {e}"));
-        let mut daemon = Daemon { child, log };
-        let patience_end = Instant::now() + DAEMON_PATIENCE;
-        while !ready() {
-            if let Some(status) = daemon.child.try_wait().expect("wait for the daemon") {
-                skip(
-                    program,
-                    &format!("it ended with {status}\n{}", daemon.log_tail()),
-                );
-                return None;
-            }
-            assert!(
-                Instant::now() < patience_end,
-                "{program} does not become ready"
-            );
-            thread::sleep(Duration::from_millis(20));
-        }
-        Some(daemon)
-    }
-
     /// The processes that run in this sandbox.
     fn processes(&self) -> Vec<Pid> {
         let mark = format!("{MARK}={}", self.folder.path().display()).into_bytes();
@@ -286,7 +246,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        let patience_end = Instant::now() + DAEMON_PATIENCE;
+        let patience_end = Instant::now() + KILL_PATIENCE;
         loop {
             let left = self.processes();
             if left.is_empty() || Instant::now() > patience_end {
@@ -299,38 +259,6 @@ impl Drop for Sandbox {
         }
         for mount in self.mounts() {
             let _ = Command::new("umount").arg("--lazy").arg(mount).status();
-        }
-    }
-}
-
-/// A daemon in a sandbox; dropping it stops it, gently first.
-pub struct Daemon {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Daemon {
-    fn log_tail(&self) -> String {
-        let log = fs::read(&self.log).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(60)..].join("\n")
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        let patience_end = Instant::now() + DAEMON_PATIENCE;
-        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < patience_end {
-            thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if thread::panicking() {
-            eprintln!("--- {}\n{}", self.log.display(), self.log_tail());
         }
     }
 }
