@@ -15,6 +15,7 @@
 mod asked;
 mod body;
 mod buffer;
+pub mod client;
 pub mod chunked;
 pub mod date;
 mod dispatcher;
