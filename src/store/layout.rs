@@ -47,6 +47,11 @@ impl Layout {
         self.root.join("lock")
     }
 
+    /// The running server's control socket.
+    pub fn control(&self) -> PathBuf {
+        self.root.join("control.sock")
+    }
+
     /// The folder of blobs.
     pub fn blobs(&self) -> PathBuf {
         self.root.join("blobs")

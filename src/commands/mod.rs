@@ -1,0 +1,5 @@
+//! One file a command: takes what was typed, calls the floor below, prints, returns an exit code.
+
+pub mod check;
+pub mod serve;
+pub mod version;
