@@ -25,6 +25,7 @@ mod system;
 mod work;
 
 use std::error::Error;
+use std::fmt;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -34,7 +35,10 @@ use report::{Report, RowReport};
 use rows::{Context, Row};
 
 /// Anything that keeps a row from being measured; the text is for the person who reads the report.
-pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// What a step of a row gives.
+pub type Outcome<T> = Result<T, Failure>;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -47,6 +51,19 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// Why something was left out that this host lacks or does not permit: reported loudly, but no
+/// failure of the run.
+#[derive(Debug)]
+pub struct Skipped(pub String);
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "skipped: {}", self.0)
+    }
+}
+
+impl Error for Skipped {}
 
 /// Measures the chosen rows and writes the report. `false` when a row could not be measured.
 fn run(options: &Options) -> Outcome<bool> {
@@ -68,23 +85,25 @@ fn run(options: &Options) -> Outcome<bool> {
 fn measure_row(context: &Context<'_>, row: &Row) -> RowReport {
     let mut report = RowReport::new(row.id, row.work);
     if context.out_of_time() {
-        report.trouble.push(format!(
-            "skipped: the run has used its {} s; ask for this row with --only {}",
-            context.options.budget_s, row.id
-        ));
+        let budget = context.options.budget_s;
+        let why = format!(
+            "the run has used its {budget} s; ask for it with --only {}",
+            row.id
+        );
+        report.fail("row", &Skipped(why).into());
     } else {
         eprintln!("compare: {} ...", row.id);
         let started = Instant::now();
         if let Err(error) = (row.measure)(context, &mut report) {
-            report.trouble.push(error.to_string());
+            report.fail("row", &error);
         }
         report.seconds = started.elapsed().as_secs_f64();
     }
     if context.options.quick() {
         report.forget_goals();
     }
-    for trouble in &report.trouble {
-        eprintln!("compare: {}: NOT MEASURED: {trouble}", row.id);
+    for missing in report.missing() {
+        eprintln!("compare: {}: NOT MEASURED: {missing}", row.id);
     }
     eprint!("{}", report.plain_lines());
     report

@@ -99,7 +99,7 @@ pub fn show(value: f64) -> String {
 
 /// Puts a comma before every third digit of a plain number that has no fraction.
 fn separate(text: &str) -> String {
-    if text.contains('.') || text.len() < 5 {
+    if text.contains('.') || text.len() < 4 {
         return text.to_owned();
     }
     let mut out = String::new();

@@ -5,7 +5,7 @@
 //! which writes one access-log line per request (to a file here); nginx writes one as well.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::client::{Connection, expect};
 use crate::work::fresh_in;
-use crate::{Outcome, system};
+use crate::{Failure, Outcome, Skipped, system};
 
 /// A server that does not answer for this long after its start has failed.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -94,13 +94,9 @@ impl Server {
         };
         command.stdin(Stdio::null()).stderr(File::create(&log)?);
         let started = Instant::now();
-        let child = command.spawn().map_err(|error| {
-            format!(
-                "{} is MISSING: cannot start {}: {error}",
-                kind.name(),
-                program.display()
-            )
-        })?;
+        let child = command
+            .spawn()
+            .map_err(|error| cannot_start(&program, &error))?;
         let mut server = Self {
             kind,
             address,
@@ -231,10 +227,18 @@ impl Drop for Server {
 }
 
 /// Signals one process; that it is already gone is no error.
-fn signal(pid: u32, signal: Signal) {
+pub fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
     }
+}
+
+/// Why a program did not even start; that it is not installed skips it.
+fn cannot_start(program: &Path, error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::NotFound {
+        return Skipped(format!("{} is MISSING from this host", program.display())).into();
+    }
+    format!("cannot start {}: {error}", program.display()).into()
 }
 
 /// A loopback address that nobody listens on now.

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::Outcome;
 use crate::measure::{Goal, Series, show};
 use crate::options::Options;
 use crate::peers::Kind;
 use crate::system::{Machine, version};
+use crate::{Failure, Outcome, Skipped};
 
 /// How the peers are run; part of every report, because a ratio means nothing without it.
 const CONDITIONS: [&str; 6] = [
@@ -67,7 +67,9 @@ pub struct RowReport {
     pub judgements: Vec<Judgement>,
     /// Things to know when reading the figures.
     pub notes: Vec<String>,
-    /// Why figures are missing; empty when none are.
+    /// What this host lacks or does not permit, so that figures are missing.
+    pub skipped: Vec<String>,
+    /// What went wrong, so that figures are missing.
     pub trouble: Vec<String>,
     /// How long the row took.
     pub seconds: f64,
@@ -83,6 +85,7 @@ impl RowReport {
             series,
             judgements,
             notes: Vec::new(),
+            skipped: Vec::new(),
             trouble: Vec::new(),
             seconds: 0.0,
         }
@@ -91,6 +94,21 @@ impl RowReport {
     /// Adds what a subject reached; nothing if it reached nothing.
     pub fn add(&mut self, subject: impl Into<String>, unit: &'static str, rounds: Vec<f64>) {
         self.series.extend(Series::new(subject, unit, rounds));
+    }
+
+    /// Notes why `subject` is missing from the row.
+    pub fn fail(&mut self, subject: &str, error: &Failure) {
+        let text = format!("{subject}: {error}");
+        if error.is::<Skipped>() {
+            self.skipped.push(text);
+        } else {
+            self.trouble.push(text);
+        }
+    }
+
+    /// Everything that is missing from the row.
+    pub fn missing(&self) -> impl Iterator<Item = &String> {
+        self.trouble.iter().chain(&self.skipped)
     }
 
     /// The median of a subject in a unit.
@@ -150,12 +168,8 @@ impl RowReport {
     fn table_lines(&self, out: &mut String) {
         let measured: Vec<String> = self.series.iter().map(series_text).collect();
         let mut measured = measured.join("<br>");
-        if !self.trouble.is_empty() {
-            let _ = write!(
-                measured,
-                "<br>**NOT MEASURED:** {}",
-                self.trouble.join("; ")
-            );
+        for missing in self.missing() {
+            let _ = write!(measured, "<br>**NOT MEASURED:** {missing}");
         }
         let mut first = (
             self.work,

@@ -3,14 +3,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::Outcome;
-use crate::loopfs;
+use crate::{Outcome, loopfs, peers, system};
 
 /// Folders of a run are named by this and the process that owns them.
 const PREFIX: &str = "compare-";
+/// How long a server that was left behind may take to end.
+const END_MAX: Duration = Duration::from_secs(5);
 
 /// A run's own folder.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ impl WorkFolder {
                 continue;
             };
             if owner.parse::<u32>().is_ok() && !Path::new("/proc").join(owner).exists() {
+                end_users(&entry.path());
                 loopfs::unmount_below(&entry.path());
                 fs::remove_dir_all(entry.path())?;
             }
@@ -53,6 +58,19 @@ impl Drop for WorkFolder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
             eprintln!("compare: cannot remove {}: {error}", self.path.display());
+        }
+    }
+}
+
+/// Ends the servers that still run on a folder whose owner is gone: those that were started with
+/// its path in their arguments.
+fn end_users(folder: &Path) {
+    for pid in system::processes_naming(folder) {
+        eprintln!("compare: ending process {pid}, left behind by a run that was killed");
+        peers::signal(pid, Signal::TERM);
+        let told = Instant::now();
+        while Path::new("/proc").join(pid.to_string()).exists() && told.elapsed() < END_MAX {
+            thread::sleep(Duration::from_millis(5));
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Flushes that a push costs the device: what wears a memory card, and what a push waits for.
 
 use super::{Context, Figures};
-use crate::Outcome;
 use crate::content::Image;
 use crate::load::{push_image, share};
 use crate::loopfs::LoopMount;
@@ -9,6 +8,7 @@ use crate::measure::{Goal, real, real_len};
 use crate::peers::{Kind, Server};
 use crate::report::RowReport;
 use crate::system::DeviceCounts;
+use crate::{Outcome, Skipped};
 
 const LAYERS: usize = 3;
 const MANY_CLIENTS: usize = 8;
@@ -17,7 +17,7 @@ const MANY_CLIENTS: usize = 8;
 pub fn flushes(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
     let folder = context.folder.fresh()?;
     let mount = LoopMount::ext4(folder.path())
-        .map_err(|error| format!("skipped: this host does not permit loop mounts: {error}"))?;
+        .map_err(|error| Skipped(format!("no file system could be mounted: {error}")))?;
     let mut figures = [(); 4].map(|()| Figures::default());
     for kind in [Kind::Coracle, Kind::DockerRegistry] {
         match count(context, &mount, kind) {
@@ -26,7 +26,7 @@ pub fn flushes(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
                     figures.push(kind, value);
                 }
             }
-            Err(error) => report.trouble.push(format!("{}: {error}", kind.name())),
+            Err(error) => report.fail(kind.name(), &error),
         }
     }
     let units = [ONE_FLUSHES, ONE_KILOBYTES, MANY_FLUSHES, MANY_KILOBYTES];

@@ -7,7 +7,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Context, Figures};
-use crate::Outcome;
 use crate::client::{Connection, Head, expect, request};
 use crate::content::{Blob, LargeBlobs};
 use crate::load::{open_upload, race};
@@ -15,6 +14,7 @@ use crate::measure::Goal;
 use crate::peers::{Kind, Server};
 use crate::report::RowReport;
 use crate::system::{memory_mb, open_files_max};
+use crate::{Outcome, Skipped};
 
 /// How long a server is left alone before it counts as idle.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -37,9 +37,7 @@ pub fn memory(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
                 .and_then(|server| measure(context, &server, report));
             match reached {
                 Ok(megabytes) => figures.push(kind, megabytes),
-                Err(error) => report
-                    .trouble
-                    .push(format!("{}, {unit}: {error}", kind.name())),
+                Err(error) => report.fail(&format!("{}, {unit}", kind.name()), &error),
             }
         }
         figures.report(report, unit);
@@ -111,7 +109,7 @@ fn connections(context: &Context<'_>, server: &Server, report: &mut RowReport) -
     let wanted = context.scale.idle_connections;
     if open_files_max() < wanted as u64 + 200 {
         let limit = open_files_max();
-        return Err(format!("skipped: only {limit} open files are permitted").into());
+        return Err(Skipped(format!("only {limit} open files are permitted")).into());
     }
     let ping = request("GET", "/v2/", server.address, "");
     let mut held = Vec::with_capacity(wanted);

@@ -152,7 +152,7 @@ impl Peers {
         for kind in kinds {
             match context.start(*kind) {
                 Ok(server) => servers.push(server),
-                Err(error) => report.trouble.push(format!("{}: {error}", kind.name())),
+                Err(error) => report.fail(kind.name(), &error),
             }
         }
         if servers.is_empty() {
@@ -176,7 +176,7 @@ impl Peers {
             match work(server) {
                 Ok(value) => reached.push((server.kind, value)),
                 Err(error) => {
-                    report.trouble.push(format!("{}: {error}", server.name()));
+                    report.fail(server.name(), &error);
                     failed.push(server.kind);
                 }
             }
@@ -184,6 +184,41 @@ impl Peers {
         self.servers.retain(|server| !failed.contains(&server.kind));
         reached
     }
+}
+
+/// Lets each kind of server do `work` once, on a fresh server in a fresh folder that is removed
+/// before the next one starts, so that all of them write to the same part of the disk: where
+/// the disk is an image that its host fills on demand, a part written for the first time is
+/// several times slower. A kind that fails is named in the report and left out from then on.
+pub fn fresh_turn(
+    context: &Context<'_>,
+    report: &mut RowReport,
+    kinds: &mut Vec<Kind>,
+    turn: usize,
+    mut work: impl FnMut(&Server) -> Outcome<f64>,
+) -> Outcome<Vec<(Kind, f64)>> {
+    let mut order = kinds.clone();
+    if order.is_empty() {
+        return Err("no server is left to measure".into());
+    }
+    order.rotate_left(turn % kinds.len());
+    let mut reached = Vec::new();
+    for kind in order {
+        let done = context.start(kind).and_then(|server| {
+            rustix::fs::sync();
+            work(&server)
+        });
+        // The server has ended and its folder is gone; now the disk may use that space again.
+        rustix::fs::sync();
+        match done {
+            Ok(value) => reached.push((kind, value)),
+            Err(error) => {
+                report.fail(kind.name(), &error);
+                kinds.retain(|known| *known != kind);
+            }
+        }
+    }
+    Ok(reached)
 }
 
 /// Figures of several kinds of server, gathered round by round.
@@ -196,6 +231,13 @@ impl Figures {
         match self.0.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, values)) => values.push(value),
             None => self.0.push((kind, vec![value])),
+        }
+    }
+
+    /// Adds what each kind reached in a round.
+    pub fn push_all(&mut self, reached: impl IntoIterator<Item = (Kind, f64)>) {
+        for (kind, value) in reached {
+            self.push(kind, value);
         }
     }
 

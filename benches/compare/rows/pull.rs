@@ -43,9 +43,7 @@ pub fn small(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
         let reached = peers.turn(report, round, |server| {
             repeat(server.address, SMALL_CLIENTS, window, &images, pull_image).map(Repeated::rate)
         });
-        for (kind, rate) in reached {
-            rates.push(kind, rate);
-        }
+        rates.push_all(reached);
     }
     rates.report(report, "images/s");
     report.judge_ratio(

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Context, Figures, Peers};
+use super::{Context, Figures, fresh_turn};
 use crate::Outcome;
 use crate::content::{Blob, Image, LargeBlobs, digest};
 use crate::load::{push_blob, push_image, share, verify_blob};
@@ -26,20 +26,19 @@ const LIMIT_STEP_BYTES: usize = 256 * 1024;
 /// Small images: each round pushes its own.
 pub fn small(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
     let scale = &context.scale;
-    let mut peers = Peers::start(context, report, &[Kind::Coracle, Kind::DockerRegistry])?;
+    let mut kinds = vec![Kind::Coracle, Kind::DockerRegistry];
     let mut rates = Figures::default();
-    for round in 0..scale.rounds {
+    // The round before the first is not counted: it makes the disk and the caches what they are
+    // for all others.
+    for round in 0..=scale.rounds {
         let seed = 1_000 + round as u64;
         let images = Image::many(seed, scale.images, scale.layers, scale.layer_small_bytes);
-        let reached = peers.turn(report, round, |server| {
-            rustix::fs::sync();
+        let reached = fresh_turn(context, report, &mut kinds, round, |server| {
             let took = share(server.address, SMALL_CLIENTS, &images, push_image)?;
             verify_image(server, &images[round % images.len()])?;
             Ok(real_len(images.len()) / took.as_secs_f64())
-        });
-        for (kind, rate) in reached {
-            rates.push(kind, rate);
-        }
+        })?;
+        rates.push_all(reached.into_iter().filter(|_| round > 0));
     }
     rates.report(report, "images/s");
     report.judge_ratio(
@@ -54,14 +53,15 @@ pub fn small(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
 /// Large layers, also against a process that only hashes and writes the same bytes.
 pub fn large(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
     let scale = &context.scale;
-    let mut peers = Peers::start(context, report, &[Kind::Coracle, Kind::DockerRegistry])?;
+    let mut kinds = vec![Kind::Coracle, Kind::DockerRegistry];
     let mut blobs = LargeBlobs::new(2_000, scale.layer_large_bytes);
     let (mut rates, mut one, mut two) = (Figures::default(), Vec::new(), Vec::new());
-    for round in 0..scale.rounds {
+    for round in 0..=scale.rounds {
         let layers = blobs.take(LARGE_CLIENTS * scale.layers_large_each);
         let megabytes = real_len(layers.iter().map(Blob::len).sum()) / MB;
-        let reached = peers.turn(report, round, |server| {
-            rustix::fs::sync();
+        let limits =
+            [1, LARGE_CLIENTS].map(|threads| limit(context.folder.path(), &layers, threads));
+        let reached = fresh_turn(context, report, &mut kinds, round, |server| {
             let took = share(
                 server.address,
                 LARGE_CLIENTS,
@@ -69,12 +69,13 @@ pub fn large(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
                 |connection, layer| push_blob(connection, "bench/large", layer),
             )?;
             Ok(megabytes / took.as_secs_f64())
-        });
-        for (kind, rate) in reached {
-            rates.push(kind, rate);
+        })?;
+        if round > 0 {
+            rates.push_all(reached);
+            let [of_one, of_two] = limits;
+            one.push(megabytes / of_one?);
+            two.push(megabytes / of_two?);
         }
-        one.push(megabytes / limit(context.folder.path(), &layers, 1)?);
-        two.push(megabytes / limit(context.folder.path(), &layers, LARGE_CLIENTS)?);
     }
     rates.report(report, "MB/s");
     report.add("hash and write, 1 thread", "MB/s", one);
@@ -134,6 +135,7 @@ fn limit(parent: &Path, layers: &[Blob], threads: usize) -> Outcome<f64> {
     })?;
     let took = started.elapsed().as_secs_f64();
     fs::remove_dir_all(folder.path())?;
+    rustix::fs::sync();
     Ok(took)
 }
 

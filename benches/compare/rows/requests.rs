@@ -68,9 +68,7 @@ fn rounds(
             ask(server, window / 10)?;
             ask(server, window).map(Repeated::rate)
         });
-        for (kind, rate) in reached {
-            rates.push(kind, rate);
-        }
+        rates.push_all(reached);
     }
     rates.report(report, "requests/s");
     report
