@@ -96,7 +96,7 @@ impl Server {
         let started = Instant::now();
         let child = command
             .spawn()
-            .map_err(|error| cannot_start(&program, &error))?;
+            .map_err(|error| cannot_start(kind, &program, &error))?;
         let mut server = Self {
             kind,
             address,
@@ -233,9 +233,9 @@ pub fn signal(pid: u32, signal: Signal) {
     }
 }
 
-/// Why a program did not even start; that it is not installed skips it.
-fn cannot_start(program: &Path, error: &io::Error) -> Failure {
-    if error.kind() == io::ErrorKind::NotFound {
+/// Why a program did not even start; a peer that is not installed is skipped.
+fn cannot_start(kind: Kind, program: &Path, error: &io::Error) -> Failure {
+    if kind != Kind::Coracle && error.kind() == io::ErrorKind::NotFound {
         return Skipped(format!("{} is MISSING from this host", program.display())).into();
     }
     format!("cannot start {}: {error}", program.display()).into()

@@ -140,14 +140,14 @@ pub fn family(pid: u32) -> Vec<u32> {
     members
 }
 
-/// Processes whose arguments contain `folder`.
+/// Processes that have a path below `folder` in their arguments.
 pub fn processes_naming(folder: &Path) -> Vec<u32> {
-    let wanted = folder.to_string_lossy();
+    let wanted = format!("{}/", folder.display());
     let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let names = |pid: &u32| {
         let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&arguments).contains(&*wanted)
+        String::from_utf8_lossy(&arguments).contains(&wanted)
     };
     pids.filter(names).collect()
 }
