@@ -13,7 +13,7 @@ use crate::system::{Machine, version};
 use crate::{Failure, Outcome, Skipped};
 
 /// How the peers are run; part of every report, because a ratio means nothing without it.
-const CONDITIONS: [&str; 6] = [
+const CONDITIONS: [&str; 7] = [
     "One machine, loopback, plain HTTP: the load generator shares the processors with the server \
      it measures. Servers take turns within each round; figures are medians of the rounds, with \
      the smallest and largest in brackets.",
@@ -23,6 +23,8 @@ const CONDITIONS: [&str; 6] = [
     "nginx: 2 workers, sendfile and tcp_nopush on, keep-alive, access log on, to a file.",
     "Pushing is HEAD, POST, one PUT per blob, then the manifest by tag; pulling is the manifest \
      by tag, then every blob. Each round pushes bytes of its own.",
+    "In the push rows each server starts on a fresh folder every round, and folders are removed \
+     between turns, so that all write to the same part of the disk; a first round is not counted.",
     "MB is 1,000,000 bytes; a 100 MB layer is 100,000,000.",
 ];
 
