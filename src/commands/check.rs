@@ -8,7 +8,7 @@ use crate::api::control::CheckState;
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::http::client::request_unix;
-use crate::progress::Progress as Bar;
+use crate::progress::{Progress as Bar, Style, Unit};
 use crate::registry::check::{CheckOptions, Progress, Report};
 use crate::serve::{Coracle, Error, is_locked};
 use crate::store::layout::Layout;
@@ -21,7 +21,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub struct Output {
     /// As one JSON object.
     pub json: bool,
-    /// No progress.
+    /// Not at all: the exit code tells.
     pub quiet: bool,
 }
 
@@ -39,11 +39,12 @@ pub fn run(settings: Settings, options: CheckOptions, output: Output) -> Result<
         );
         return Err(Error::Io(io::Error::new(io::ErrorKind::NotFound, why)));
     }
-    let unit = if options.deep { "bytes" } else { "blobs" };
-    let mut bar = Bar::new("checking", unit, output.json || output.quiet);
+    let unit = if options.deep { Unit::Bytes } else { Unit::Items("blobs") };
+    let style = Style::for_stderr(output.json || output.quiet);
+    let mut bar = Bar::new(Box::new(io::stderr()), style, "checking", unit, None);
     let report = match Coracle::open(settings) {
         Ok(coracle) => {
-            let outcome = coracle.registry().check(options, &mut |at| bar.set(at.done, at.total));
+            let outcome = coracle.registry().check(options, &mut |at| bar.set(at.done, Some(at.total)));
             coracle.close()?;
             outcome.map_err(|error| Error::Io(io::Error::other(error.to_string())))?
         }
@@ -57,7 +58,9 @@ pub fn run(settings: Settings, options: CheckOptions, output: Output) -> Result<
         Err(error) => return Err(error),
     };
     bar.finish();
-    print(&report, output)?;
+    if !output.quiet {
+        print(&report, output)?;
+    }
     Ok(if report.is_sound() { Exit::Ok } else { Exit::Failed })
 }
 
@@ -72,7 +75,7 @@ fn ask_server(layout: &Layout, options: CheckOptions, bar: &mut Bar) -> io::Resu
     loop {
         let (_, answer) = request_unix(&socket, "GET", "/check", &[])?;
         match serde_json::from_slice(&answer)? {
-            CheckState::Running { progress: Progress { done, total } } => bar.set(done, total),
+            CheckState::Running { progress: Progress { done, total } } => bar.set(done, Some(total)),
             CheckState::Done { report } => return Ok(report),
             CheckState::Failed { reason } => return Err(io::Error::other(reason)),
             CheckState::Idle => {
