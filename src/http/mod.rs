@@ -38,6 +38,9 @@ mod stream;
 mod table;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use body::{Body, BodyError};
 pub use handler::{Handler, Refusal};
 pub use headers::Headers;
