@@ -43,6 +43,8 @@ pub(super) struct Dispatcher {
     listeners: Vec<Listener>,
     /// Set while accepting pauses.
     paused_until: Option<Instant>,
+    /// A connection for which there may be room after the pause.
+    deferred: Option<(Socket, Peer)>,
     /// Set once a graceful stop has begun.
     stop_deadline: Option<Instant>,
     /// Set once everything was cut off.
@@ -59,6 +61,7 @@ impl Dispatcher {
             pool,
             listeners,
             paused_until: None,
+            deferred: None,
             stop_deadline: None,
             cut_off_deadline: None,
             scratch: vec![0; DRAIN_BYTES],
@@ -77,8 +80,7 @@ impl Dispatcher {
             let now = Instant::now();
             self.expire(now);
             if self.paused_until.is_some_and(|until| until <= now) {
-                self.paused_until = None;
-                self.watch_listeners()?;
+                self.resume_accepting()?;
             }
             if self.shared.is_stopping() && self.is_stopped(now, &mut events)? {
                 break;
@@ -144,7 +146,7 @@ impl Dispatcher {
 
     /// Stops accepting for a moment: the system has no room, and a listener that stays readable
     /// would keep this thread busy.
-    fn pause_accepting(&mut self) {
+    fn pause_accepting(&mut self, pause: Duration) {
         if self.paused_until.is_some() {
             return;
         }
@@ -152,7 +154,15 @@ impl Dispatcher {
             // A listener that is not watched needs no pause.
             let _ = epoll::delete(&self.shared.epoll, listener);
         }
-        self.paused_until = Some(Instant::now() + ACCEPT_PAUSE);
+        self.paused_until = Some(Instant::now() + pause);
+    }
+
+    fn resume_accepting(&mut self) -> io::Result<()> {
+        self.paused_until = None;
+        if let Some((socket, peer)) = self.deferred.take() {
+            self.enter(socket, peer);
+        }
+        self.watch_listeners()
     }
 
     fn accept(&mut self, index: usize) {
@@ -161,13 +171,19 @@ impl Dispatcher {
                 return;
             };
             match listener.accept() {
+                Ok((socket, peer)) if self.is_room_soon() => {
+                    self.deferred = Some((socket, peer));
+                    let pause = self.shared.limits.linger_timeout + Duration::from_millis(5);
+                    self.pause_accepting(pause);
+                    return;
+                }
                 Ok((socket, peer)) => self.enter(socket, peer),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
                     Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                         if !self.shed() {
                             log::warn!("cannot accept connections for a moment: {error}");
-                            self.pause_accepting();
+                            self.pause_accepting(ACCEPT_PAUSE);
                             return;
                         }
                     }
@@ -179,7 +195,7 @@ impl Dispatcher {
     }
 
     /// Closes the connection that can be missed most. False when all are busy.
-    fn shed(&mut self) -> bool {
+    fn shed(&self) -> bool {
         let mut table = self.shared.table();
         let longest = [Waiting::Closing, Waiting::Idle, Waiting::Head]
             .into_iter()
@@ -196,6 +212,15 @@ impl Dispatcher {
         }
         self.shared.close(conn);
         true
+    }
+
+    /// Whether the limit of connections is met only because workers linger on some of them that
+    /// could be given up as soon as they are handed back.
+    fn is_room_soon(&self) -> bool {
+        let open = self.shared.table().open();
+        open >= self.shared.limits.connections_max
+            && !self.shed()
+            && self.shared.counters.requests_active.load(Ordering::Relaxed) < open
     }
 
     /// Lets a new connection wait for its first request, or refuses it.

@@ -38,6 +38,19 @@ pub(super) struct App {
 }
 
 impl App {
+    /// One for a server that the test makes itself.
+    pub(super) fn silent() -> (Self, Receiver<Note>) {
+        let (notes_in, notes) = channel();
+        let gate = Mutex::new(channel().1);
+        (
+            Self {
+                notes: Mutex::new(notes_in),
+                gate,
+            },
+            notes,
+        )
+    }
+
     fn note(&self, note: Note) {
         // A test that looks at no notes has dropped their receiver.
         let _ = self.notes.lock().unwrap().send(note);
@@ -356,7 +369,12 @@ impl Client {
 
     /// All that comes until the connection ends.
     pub(super) fn rest(&mut self) -> String {
+        String::from_utf8_lossy(&self.rest_bytes()).into_owned()
+    }
+
+    /// As [`Client::rest`], as bytes.
+    pub(super) fn rest_bytes(&mut self) -> Vec<u8> {
         while self.read_more() {}
-        String::from_utf8_lossy(&std::mem::take(&mut self.ahead)).into_owned()
+        std::mem::take(&mut self.ahead)
     }
 }
