@@ -46,7 +46,7 @@ pub enum BodyLength {
 /// Why bytes are not a request head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadError {
-    /// 400, 414, 431 or 505.
+    /// 400, 414, 417, 431 or 505.
     pub status: u16,
     /// A sentence for people.
     pub why: Cow<'static, str>,
@@ -86,8 +86,6 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Option<(Head, usize)>, Hea
 pub(super) struct Scan {
     /// Bytes that were looked at.
     seen: usize,
-    /// Bytes of empty lines before the request line (RFC 9112 section 2.2).
-    skipped: usize,
     /// Bytes of the current line so far.
     line: usize,
     /// Whether the request line is complete.
@@ -115,11 +113,8 @@ impl Scan {
                 if self.line == 0 && self.past_first_line {
                     return Ok(Some(self.seen));
                 }
-                if self.line == 0 {
-                    self.skipped = self.seen;
-                } else {
-                    self.past_first_line = true;
-                }
+                // Empty lines before the request line are skipped (RFC 9112 section 2.2).
+                self.past_first_line |= self.line > 0;
                 self.line = 0;
                 continue;
             }
@@ -137,11 +132,6 @@ impl Scan {
             return Err(too_long(431, "request head", limits.head_bytes_max));
         }
         Ok(None)
-    }
-
-    /// Whether anything but empty lines was seen.
-    pub(super) fn has_begun(&self) -> bool {
-        self.seen > self.skipped
     }
 }
 
@@ -289,7 +279,8 @@ impl Special {
                 6 if name.eq_ignore_ascii_case("expect") => special.expect(value)?,
                 10 if name.eq_ignore_ascii_case("connection") => special.connection(value),
                 14 if name.eq_ignore_ascii_case("content-length") => {
-                    if content_length.replace(length(value)?).is_some() {
+                    let earlier = content_length.replace(length(value)?);
+                    if earlier.is_some() {
                         return Err(HeadError::bad("the request has two Content-Length fields"));
                     }
                 }

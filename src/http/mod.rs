@@ -12,8 +12,10 @@
 //! - [`Request`], [`Body`], [`Response`], [`Handler`]: what the application sees.
 //! - [`Server`], [`ServerHandle`], [`Limits`], [`ListenAddress`]: what the process wires up.
 
+mod accept;
 mod asked;
 mod body;
+mod body_state;
 mod buffer;
 pub mod chunked;
 pub mod date;
@@ -34,6 +36,7 @@ mod serve;
 mod server;
 mod shared;
 mod status;
+mod stop;
 mod stream;
 mod table;
 mod wire;

@@ -146,7 +146,7 @@ impl Handler for App {
 /// Bytes of which each part differs from its neighbours.
 pub(super) fn pattern(length: usize) -> Vec<u8> {
     (0..length)
-        .map(|index| (index % 251) as u8 ^ (index / 65_536) as u8)
+        .map(|index| ((index % 251) ^ (index / 65_536 % 256)).to_le_bytes()[0])
         .collect()
 }
 
@@ -307,9 +307,14 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
+    /// As [`Client::finish`], where the server may have closed the connection.
+    pub(super) fn finish_if_open(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
     /// Reads some bytes; false at the end of the connection, however it ended.
     fn read_more(&mut self) -> bool {
-        let mut bytes = [0; 65536];
+        let mut bytes = vec![0; 65_536];
         match self.stream.read(&mut bytes) {
             Ok(0) => false,
             Ok(count) => {
