@@ -50,6 +50,6 @@ pub use headers::Headers;
 pub use limits::Limits;
 pub use listen::ListenAddress;
 pub use request::{Method, Peer, Request};
-pub use response::{Response, ResponseBody, Sent};
+pub use response::{OnSent, Response, ResponseBody, Sent, Text};
 pub use server::{Server, ServerHandle, Stats};
 pub use status::reason;

@@ -56,6 +56,32 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn a_client_that_pipelines_without_end_lets_others_in() {
+    let limits = Limits {
+        workers_min: 1,
+        workers_max: 1,
+        ..Limits::default()
+    };
+    let mut server = TestServer::start(limits);
+    let mut greedy = server.connect();
+    greedy.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n".to_owned() + &GET.repeat(400));
+    assert_eq!(server.note(), Note::Called("/wait".to_owned()));
+    let mut other = server.connect();
+    other.send("GET /other HTTP/1.1\r\nHost: h\r\n\r\n");
+    while server.handle.stats().requests_waiting == 0 {
+        std::thread::yield_now();
+    }
+    server.gate = None;
+    assert_eq!(other.response().text(), "GET /other");
+    let answers = greedy.rest();
+    let answered = answers.matches("HTTP/1.1 200 OK").count();
+    assert!(
+        answered < 400 && answers.contains("Connection: close"),
+        "{answered} answers"
+    );
+}
+
+#[test]
 fn a_head_may_come_byte_by_byte() {
     let server = TestServer::start(Limits::default());
     let mut client = server.connect();

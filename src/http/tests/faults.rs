@@ -1,12 +1,14 @@
 //! What must never end the server: panics, broken uploads, no more files.
 
 use std::fs::File;
+use std::io::Read;
 use std::process::Command;
+use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::support::{Note, TestServer};
-use crate::http::Limits;
+use crate::http::{Handler, Limits, Refusal, Request, Response, ResponseBody};
 
 #[test]
 fn a_panic_becomes_a_500_and_the_worker_goes_on() {
@@ -27,6 +29,59 @@ fn a_panic_becomes_a_500_and_the_worker_goes_on() {
     }
     server.assert_well();
     assert_eq!(server.handle.stats().workers, 1);
+}
+
+/// An application of which every part fails.
+struct Broken;
+
+impl Handler for Broken {
+    fn handle(&self, request: &mut Request<'_>) -> Response {
+        match request.path.as_str() {
+            "/status" => Response::new(42),
+            "/sent" => Response::new(200).on_sent(|_| panic!("on purpose, after the response")),
+            "/reader" => Response::new(200).body(ResponseBody::Reader {
+                reader: Box::new(BrokenReader),
+                length: 5,
+            }),
+            _ => Response::new(200).bytes("fine"),
+        }
+    }
+
+    fn refuse(&self, _: &Refusal) -> Response {
+        panic!("on purpose, while refusing")
+    }
+}
+
+struct BrokenReader;
+
+impl Read for BrokenReader {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        panic!("on purpose, while reading")
+    }
+}
+
+#[test]
+fn a_broken_application_does_not_end_the_server() {
+    let limits = Limits {
+        workers_max: 1,
+        workers_min: 1,
+        connections_max: 1,
+        ..Limits::default()
+    };
+    let server = TestServer::start_handler(limits, Arc::new(Broken));
+    let ask = |request: &str| {
+        let mut client = server.connect();
+        client.send(request);
+        client.finish();
+        client.rest()
+    };
+    for _ in 0..2 {
+        assert!(ask("GET /status HTTP/1.1\r\nHost: h\r\n\r\n").starts_with("HTTP/1.1 500 "));
+        assert!(ask("GET /sent HTTP/1.1\r\nHost: h\r\n\r\n").starts_with("HTTP/1.1 200 "));
+        assert_eq!(ask("GET /reader HTTP/1.1\r\nHost: h\r\n\r\n"), "");
+        assert!(ask("nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
+        assert!(ask(GET).ends_with("fine"));
+    }
 }
 
 #[test]

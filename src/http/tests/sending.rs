@@ -133,7 +133,7 @@ impl Handler for Files {
 fn file_server(size: usize) -> TestServer {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(&pattern(size)).unwrap();
-    TestServer::start_handler(Arc::new(Files(file)))
+    TestServer::start_handler(Limits::default(), Arc::new(Files(file)))
 }
 
 #[test]

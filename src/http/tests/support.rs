@@ -171,8 +171,8 @@ impl TestServer {
         Self::start_with(limits, Arc::new(app), notes, gate_in)
     }
 
-    pub(super) fn start_handler(handler: Arc<dyn Handler>) -> Self {
-        Self::start_with(Limits::default(), handler, channel().1, channel().0)
+    pub(super) fn start_handler(limits: Limits, handler: Arc<dyn Handler>) -> Self {
+        Self::start_with(limits, handler, channel().1, channel().0)
     }
 
     fn start_with(
