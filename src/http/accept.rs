@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 use super::buffer::Buffer;
 use super::dispatcher::Dispatcher;
-use super::head::Scan;
 use super::request::Peer;
+use super::scan::Scan;
 use super::shared::WAKE;
 use super::stream::{Plain, Socket};
 use super::table::{Conn, Waiting};

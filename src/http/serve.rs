@@ -12,12 +12,12 @@ use super::body_state::{BodyState, Framing};
 use super::buffer::Buffer;
 use super::chunked::Decoder;
 use super::date::DateCache;
-use super::handler::Refusal;
-use super::head::{BodyLength, Head, HeadError, Scan, parse_complete};
+use super::head::{BodyLength, Head, HeadError, parse_complete};
 use super::pace::Pace;
+use super::reply::KeepAlive;
 use super::request::{Method, Request};
 use super::response::Response;
-use super::send;
+use super::scan::Scan;
 use super::shared::Shared;
 use super::table::{Conn, Waiting};
 use super::wire::Arrived;
@@ -34,12 +34,12 @@ const PIPELINED_MAX: usize = 128;
 
 /// One worker's own memory, used for one connection after the other.
 pub(super) struct Worker {
-    shared: Arc<Shared>,
-    input: Buffer,
-    out: Vec<u8>,
-    date: DateCache,
+    pub(super) shared: Arc<Shared>,
+    pub(super) input: Buffer,
+    pub(super) out: Vec<u8>,
+    pub(super) date: DateCache,
     /// Requests of the connection at hand since this worker has it.
-    turn_requests: usize,
+    pub(super) turn_requests: usize,
 }
 
 /// What becomes of a connection when its worker is done with it.
@@ -284,77 +284,6 @@ impl Worker {
             limits.close_drain_timeout,
         ));
         state.drain(&mut conn.wire, &mut self.out, limits.drain_bytes_max)
-    }
-
-    /// Answers what is refused here. The connection is closed after it.
-    fn refuse(&mut self, conn: &mut Conn, asked: Asked, status: u16, why: String) {
-        let refusal = Refusal {
-            status,
-            why,
-            peer: conn.peer,
-            retry_after: (status == 503).then_some(self.shared.limits.retry_after),
-            request_line: asked.request_line(),
-        };
-        let mut response = self.shared.phrase(&refusal);
-        let is_head = asked.method_token == "HEAD";
-        self.send(conn, &mut response, asked, Some("close"), is_head);
-    }
-
-    /// Sends a response and tells whoever wants to know; whether all of it went out.
-    fn send(
-        &mut self,
-        conn: &mut Conn,
-        response: &mut Response,
-        asked: Asked,
-        connection: Option<&'static str>,
-        is_head: bool,
-    ) -> bool {
-        let limits = &self.shared.limits;
-        let mut pace = Pace::new(limits.body_rate_min_bytes_per_s, limits.body_rate_window);
-        let framing = send::Framing {
-            date: self.date.now(),
-            connection,
-        };
-        let out = &mut self.out;
-        out.clear();
-        send::write_head(out, response, &framing);
-        let body_start = conn.wire.written + out.len() as u64;
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            send::send(&mut conn.wire, out, response, is_head, &mut pace)
-        }));
-        let is_complete = match outcome {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                log::debug!("response to {} was cut off: {error}", asked.peer);
-                false
-            }
-            Err(_) => {
-                log::error!("the body of a response panicked; its connection is closed");
-                false
-            }
-        };
-        let bytes_out = conn.wire.written.saturating_sub(body_start);
-        Shared::report(response.on_sent.take(), || {
-            asked.sent(response.status, bytes_out, is_complete)
-        });
-        is_complete
-    }
-}
-
-/// Whether and how a connection is kept.
-struct KeepAlive {
-    asked: bool,
-    is_http_1_0: bool,
-}
-
-impl KeepAlive {
-    /// The value of `Connection`: only what differs from the version's default is said.
-    fn field(&self, stays: bool) -> Option<&'static str> {
-        match (stays, self.is_http_1_0) {
-            (false, _) => Some("close"),
-            (true, true) => Some("keep-alive"),
-            (true, false) => None,
-        }
     }
 }
 

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::head::Scan;
 use super::request::Peer;
+use super::scan::Scan;
 use super::stream::Socket;
 use super::wire::Wire;
 

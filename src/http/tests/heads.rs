@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use crate::http::head::{BodyLength, Head, Scan, parse};
+use crate::http::head::{BodyLength, Head, parse};
+use crate::http::scan::Scan;
 use crate::http::{Limits, Method};
 
 fn accepted(text: &str) -> Head {
