@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::body::BodyState;
+use super::body_state::BodyState;
 use super::head::Head;
 use super::headers::Headers;
 use super::request::{Peer, Request};
@@ -55,7 +55,7 @@ impl Asked {
             query: request.query,
             headers: request.headers,
             peer: request.peer,
-            bytes_in: state.bytes_read(),
+            bytes_in: state.bytes_read,
             start,
         };
         (asked, state)

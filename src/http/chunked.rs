@@ -98,10 +98,8 @@ impl Decoder {
                 self.line(State::Size, SIZE_LINE_BYTES_MAX)?
             }
             (State::Size | State::Extension, b'\r') => State::SizeLf,
-            (State::Size, b';' | b' ' | b'\t') => {
-                self.line(State::Extension, SIZE_LINE_BYTES_MAX)?
-            }
-            (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
+            (State::Size, b';' | b' ' | b'\t')
+            | (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
                 self.line(State::Extension, SIZE_LINE_BYTES_MAX)?
             }
             (State::SizeStart | State::Size, _) => return Err("a chunk size is not hexadecimal"),

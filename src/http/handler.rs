@@ -21,7 +21,7 @@ pub trait Handler: Send + Sync + 'static {
 /// Something that the server refuses without (or after) asking the handler.
 #[derive(Debug, Clone)]
 pub struct Refusal {
-    /// 400, 408, 413, 414, 431, 500, 503 or 505.
+    /// 400, 408, 413, 414, 417, 431, 500, 503 or 505.
     pub status: u16,
     /// A sentence for people: what was wrong, and which bound was met.
     pub why: String,

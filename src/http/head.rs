@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use super::headers::Headers;
 use super::limits::Limits;
 use super::request::Method;
+use super::scan::Scan;
 
 /// A request head that keeps all the rules.
 #[derive(Debug, Clone)]
@@ -46,21 +47,21 @@ pub enum BodyLength {
 /// Why bytes are not a request head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadError {
-    /// 400, 414, 431 or 505.
+    /// 400, 414, 417, 431 or 505.
     pub status: u16,
     /// A sentence for people.
     pub why: Cow<'static, str>,
 }
 
 impl HeadError {
-    fn bad(why: &'static str) -> Self {
+    pub(super) fn bad(why: &'static str) -> Self {
         Self {
             status: 400,
             why: Cow::Borrowed(why),
         }
     }
 
-    fn of(status: u16, why: String) -> Self {
+    pub(super) fn of(status: u16, why: String) -> Self {
         Self {
             status,
             why: Cow::Owned(why),
@@ -79,77 +80,6 @@ pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Option<(Head, usize)>, Hea
         Some(end) => parse_complete(&bytes[..end], limits).map(|head| Some((head, end))),
         None => Ok(None),
     }
-}
-
-/// Looks for the end of a head that arrives in pieces, so that each byte is looked at once.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Scan {
-    /// Bytes that were looked at.
-    seen: usize,
-    /// Bytes of empty lines before the request line (RFC 9112 section 2.2).
-    skipped: usize,
-    /// Bytes of the current line so far.
-    line: usize,
-    /// Whether the request line is complete.
-    past_first_line: bool,
-    after_cr: bool,
-}
-
-impl Scan {
-    /// Looks at the bytes that are new since the last call; `bytes` starts where it did then.
-    /// The head's length once its empty line is there.
-    pub(super) fn find_end(
-        &mut self,
-        bytes: &[u8],
-        limits: &Limits,
-    ) -> Result<Option<usize>, HeadError> {
-        let end = bytes.len().min(limits.head_bytes_max);
-        while self.seen < end {
-            let byte = bytes[self.seen];
-            self.seen += 1;
-            if self.after_cr {
-                if byte != b'\n' {
-                    return Err(HeadError::bad("a carriage return stands alone in the head"));
-                }
-                self.after_cr = false;
-                if self.line == 0 && self.past_first_line {
-                    return Ok(Some(self.seen));
-                }
-                if self.line == 0 {
-                    self.skipped = self.seen;
-                } else {
-                    self.past_first_line = true;
-                }
-                self.line = 0;
-                continue;
-            }
-            match byte {
-                b'\r' => self.after_cr = true,
-                b'\n' => return Err(HeadError::bad("a line of the head ends without a return")),
-                b'\t' | b' '..=b'~' | 0x80.. => self.line += 1,
-                _ => return Err(HeadError::bad("the head holds a control character")),
-            }
-            if !self.past_first_line && self.line > limits.request_line_bytes_max {
-                return Err(too_long(414, "request line", limits.request_line_bytes_max));
-            }
-        }
-        if bytes.len() >= limits.head_bytes_max {
-            return Err(too_long(431, "request head", limits.head_bytes_max));
-        }
-        Ok(None)
-    }
-
-    /// Whether anything but empty lines was seen.
-    pub(super) fn has_begun(&self) -> bool {
-        self.seen > self.skipped
-    }
-}
-
-fn too_long(status: u16, what: &str, bytes_max: usize) -> HeadError {
-    HeadError::of(
-        status,
-        format!("the {what} is longer than the limit of {bytes_max} bytes"),
-    )
 }
 
 /// Parses `bytes`, which [`Scan::find_end`] found to be one head.
@@ -289,7 +219,8 @@ impl Special {
                 6 if name.eq_ignore_ascii_case("expect") => special.expect(value)?,
                 10 if name.eq_ignore_ascii_case("connection") => special.connection(value),
                 14 if name.eq_ignore_ascii_case("content-length") => {
-                    if content_length.replace(length(value)?).is_some() {
+                    let earlier = content_length.replace(length(value)?);
+                    if earlier.is_some() {
                         return Err(HeadError::bad("the request has two Content-Length fields"));
                     }
                 }

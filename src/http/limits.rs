@@ -25,6 +25,9 @@ pub struct Limits {
     pub workers_max: usize,
     /// Stack of a worker thread, in bytes.
     pub worker_stack_bytes: usize,
+    /// Bytes of all incomplete request heads together. Beyond: the connection that has been in
+    /// the middle of one longest is closed.
+    pub partial_heads_bytes_max: usize,
     /// How long a worker beyond `workers_min` waits for work before it ends.
     pub worker_idle_timeout: Duration,
     /// Connections with a request that wait for a worker. Beyond: 503.
@@ -75,13 +78,14 @@ impl Default for Limits {
             workers_max: 64,
             worker_stack_bytes: 512 * 1024,
             worker_idle_timeout: Duration::from_secs(10),
+            partial_heads_bytes_max: 16 << 20,
             requests_waiting_max: 4096,
             head_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(120),
             linger_timeout: Duration::from_millis(5),
-            write_stall_timeout: Duration::from_secs(30),
+            write_stall_timeout: Duration::from_secs(60),
             body_rate_min_bytes_per_s: 256,
-            body_rate_window: Duration::from_secs(30),
+            body_rate_window: Duration::from_secs(60),
             drain_bytes_max: 1 << 20,
             close_drain_bytes_max: 64 << 20,
             close_drain_timeout: Duration::from_secs(3),

@@ -9,6 +9,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::request::Peer;
 use super::stream::Socket;
 
@@ -139,6 +141,12 @@ impl Listener {
             Self::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
             Self::Unix { path, .. } => Ok(ListenAddress::Unix(path.clone())),
         }
+    }
+
+    /// Whether a connection waits to be accepted.
+    pub(super) fn is_pending(&self) -> bool {
+        let mut fds = [PollFd::new(self, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec::default())).is_ok_and(|count| count > 0)
     }
 
     /// The next connection; `WouldBlock` when there is none.

@@ -12,8 +12,10 @@
 //! - [`Request`], [`Body`], [`Response`], [`Handler`]: what the application sees.
 //! - [`Server`], [`ServerHandle`], [`Limits`], [`ListenAddress`]: what the process wires up.
 
+mod accept;
 mod asked;
 mod body;
+mod body_state;
 mod buffer;
 pub mod client;
 pub mod chunked;
@@ -28,23 +30,29 @@ mod pace;
 pub mod percent;
 mod pool;
 pub mod range;
+mod reply;
 mod request;
 mod response;
+mod scan;
 mod send;
 mod serve;
 mod server;
 mod shared;
 mod status;
+mod stop;
 mod stream;
 mod table;
 mod wire;
+
+#[cfg(test)]
+mod tests;
 
 pub use body::{Body, BodyError};
 pub use handler::{Handler, Refusal};
 pub use headers::Headers;
 pub use limits::Limits;
-pub use listen::ListenAddress;
+pub use listen::{ListenAddress, ListenAddressError};
 pub use request::{Method, Peer, Request};
-pub use response::{Response, ResponseBody, Sent};
+pub use response::{OnSent, Response, ResponseBody, Sent, Text};
 pub use server::{Server, ServerHandle, Stats};
 pub use status::reason;

@@ -33,8 +33,8 @@ impl Pace {
         if self.waited < self.window {
             return Ok(());
         }
-        let moved_min = self.waited.as_secs_f64() * self.rate_min_bytes_per_s as f64;
-        let enough = self.moved as f64 >= moved_min.max(1.0);
+        let moved_min = self.waited.as_millis() * u128::from(self.rate_min_bytes_per_s) / 1000;
+        let enough = u128::from(self.moved) >= moved_min.max(1);
         self.waited = Duration::ZERO;
         self.moved = 0;
         if enough { Ok(()) } else { Err(TooSlow) }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +75,36 @@ impl ResponseBody {
             Self::File { length, .. }
             | Self::Reader { length, .. }
             | Self::LengthOnly { length } => *length,
+        }
+    }
+}
+
+impl ResponseBody {
+    /// All its bytes, for whoever uses a handler without a server.
+    ///
+    /// # Errors
+    /// The file or the reader failed, or holds fewer bytes than promised.
+    pub fn into_bytes(self) -> io::Result<Vec<u8>> {
+        let (mut reader, length): (Box<dyn Read>, u64) = match self {
+            Self::Empty | Self::LengthOnly { .. } => return Ok(Vec::new()),
+            Self::Bytes(bytes) => return Ok(bytes),
+            Self::Shared(bytes) => return Ok(bytes.to_vec()),
+            Self::Reader { reader, length } => (reader, length),
+            Self::File {
+                mut file,
+                offset,
+                length,
+            } => {
+                file.seek(SeekFrom::Start(offset))?;
+                (Box::new(file), length)
+            }
+        };
+        let mut bytes = Vec::new();
+        reader.by_ref().take(length).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 == length {
+            Ok(bytes)
+        } else {
+            Err(ErrorKind::UnexpectedEof.into())
         }
     }
 }

@@ -7,16 +7,17 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::asked::Asked;
-use super::body::{Body, BodyState, Framing};
+use super::body::Body;
+use super::body_state::{BodyState, Framing};
 use super::buffer::Buffer;
 use super::chunked::Decoder;
 use super::date::DateCache;
-use super::handler::Refusal;
-use super::head::{BodyLength, Head, HeadError, Scan, parse_complete};
+use super::head::{BodyLength, Head, HeadError, parse_complete};
 use super::pace::Pace;
+use super::reply::KeepAlive;
 use super::request::{Method, Request};
 use super::response::Response;
-use super::send;
+use super::scan::Scan;
 use super::shared::Shared;
 use super::table::{Conn, Waiting};
 use super::wire::Arrived;
@@ -28,12 +29,17 @@ const KEPT_BYTES: usize = 128 * 1024;
 /// Thrown away at once while draining a body.
 const DRAIN_BYTES: usize = 16 * 1024;
 
+/// Requests that were sent ahead and are answered in one go while other clients wait.
+const PIPELINED_MAX: usize = 128;
+
 /// One worker's own memory, used for one connection after the other.
 pub(super) struct Worker {
-    shared: Arc<Shared>,
-    input: Buffer,
-    out: Vec<u8>,
-    date: DateCache,
+    pub(super) shared: Arc<Shared>,
+    pub(super) input: Buffer,
+    pub(super) out: Vec<u8>,
+    pub(super) date: DateCache,
+    /// Requests of the connection at hand since this worker has it.
+    pub(super) turn_requests: usize,
 }
 
 /// What becomes of a connection when its worker is done with it.
@@ -59,6 +65,7 @@ impl Worker {
             input: Buffer::default(),
             out: Vec::new(),
             date: DateCache::new(),
+            turn_requests: 0,
         }
     }
 
@@ -88,6 +95,7 @@ impl Worker {
     }
 
     fn serve_requests(&mut self, conn: &mut Conn) -> Next {
+        self.turn_requests = 0;
         loop {
             let next = match self.next_head(conn) {
                 Incoming::Head(head) => self.exchange(conn, *head),
@@ -146,7 +154,7 @@ impl Worker {
     fn wait(&mut self, conn: &mut Conn) -> Next {
         let limits = &self.shared.limits;
         let now = Instant::now();
-        if !conn.scan.has_begun() {
+        if conn.wire.input.is_empty() {
             return Next::Park(Waiting::Idle, now + limits.idle_timeout);
         }
         let deadline = *conn.head_deadline.get_or_insert(now + limits.head_timeout);
@@ -163,41 +171,15 @@ impl Worker {
             is_http_1_0: head.is_http_1_0,
         };
         let is_head = head.method == Method::Head;
-        let framing = match head.length {
-            BodyLength::Known(declared) => Framing::Length {
-                declared,
-                remaining: declared,
-            },
-            BodyLength::Chunked => Framing::Chunked(Decoder::new()),
-        };
-        let mut state = BodyState::new(framing, head.expects_continue, limits);
-        if matches!(head.length, BodyLength::Known(declared) if declared > limits.body_bytes_max) {
-            let why = format!(
-                "the request body is larger than the limit of {} bytes",
-                limits.body_bytes_max
-            );
+        let bytes_max = limits.body_bytes_max;
+        if matches!(head.length, BodyLength::Known(declared) if declared > bytes_max) {
+            let why = format!("the request body is larger than the limit of {bytes_max} bytes");
             self.refuse(conn, Asked::head(head, conn.peer, start), 413, why);
             return Some(Next::CloseGently);
         }
         let active = Active::new(&shared);
-        let mut request = Request {
-            method: head.method,
-            method_token: head.method_token,
-            path: head.path,
-            query: head.query,
-            headers: head.headers,
-            peer: conn.peer,
-            body: Body::on_wire(&mut conn.wire, state),
-        };
-        let handled = catch_unwind(AssertUnwindSafe(|| shared.handler.handle(&mut request)));
-        let asked;
-        (asked, state) = Asked::request(request, start);
-        let Ok(mut response) = handled else {
-            log::error!(
-                "the handler panicked at {} {}",
-                asked.method_token,
-                asked.path
-            );
+        let (handled, asked, mut state) = self.handle(conn, head, start);
+        let Some(mut response) = handled else {
             self.refuse(
                 conn,
                 asked,
@@ -208,10 +190,10 @@ impl Worker {
         };
         let stays = keep_alive.asked
             && !response.close
+            && !self.hogs(conn)
             && !shared.is_stopping()
             && (state.is_complete() || state.is_drainable(limits.drain_bytes_max));
-        let connection = keep_alive.field(stays);
-        let is_sent = self.send(conn, &mut response, asked, connection, is_head);
+        let is_sent = self.send(conn, &mut response, asked, keep_alive.field(stays), is_head);
         drop(active);
         if !is_sent {
             return Some(Next::Close);
@@ -234,6 +216,62 @@ impl Worker {
         })
     }
 
+    /// Lets the handler answer. No response when it panicked.
+    fn handle(
+        &self,
+        conn: &mut Conn,
+        head: Head,
+        start: Instant,
+    ) -> (Option<Response>, Asked, BodyState) {
+        let framing = match head.length {
+            BodyLength::Known(declared) => Framing::Length {
+                declared,
+                remaining: declared,
+            },
+            BodyLength::Chunked => Framing::Chunked(Decoder::new()),
+        };
+        let state = BodyState::new(framing, head.expects_continue, &self.shared.limits);
+        let mut request = Request {
+            method: head.method,
+            method_token: head.method_token,
+            path: head.path,
+            query: head.query,
+            headers: head.headers,
+            peer: conn.peer,
+            body: Body::on_wire(&mut conn.wire, state),
+        };
+        let app = &self.shared.handler;
+        let handled = catch_unwind(AssertUnwindSafe(|| app.handle(&mut request)));
+        let (asked, state) = Asked::request(request, start);
+        if handled.is_err() {
+            log::error!(
+                "the handler panicked at {} {}",
+                asked.method_token,
+                asked.path
+            );
+        }
+        let mut response = handled.ok();
+        if let Some(response) = &mut response
+            && !(200..600).contains(&response.status)
+        {
+            log::error!(
+                "the handler answered {} with status {}",
+                asked.path,
+                response.status
+            );
+            response.status = 500;
+        }
+        (response, asked, state)
+    }
+
+    /// Whether a client keeps this worker busy with pipelined requests while others wait for one.
+    fn hogs(&mut self, conn: &Conn) -> bool {
+        self.turn_requests += 1;
+        self.turn_requests >= PIPELINED_MAX
+            && !conn.wire.input.is_empty()
+            && !self.shared.may_linger()
+    }
+
     /// Reads what the handler left of the body; whether its end was reached.
     fn drain(&mut self, conn: &mut Conn, state: &mut BodyState) -> bool {
         if state.is_complete() {
@@ -246,77 +284,6 @@ impl Worker {
             limits.close_drain_timeout,
         ));
         state.drain(&mut conn.wire, &mut self.out, limits.drain_bytes_max)
-    }
-
-    /// Answers what is refused here. The connection is closed after it.
-    fn refuse(&mut self, conn: &mut Conn, asked: Asked, status: u16, why: String) {
-        let refusal = Refusal {
-            status,
-            why,
-            peer: conn.peer,
-            retry_after: (status == 503).then_some(self.shared.limits.retry_after),
-            request_line: asked.request_line(),
-        };
-        let mut response = self.shared.phrase(&refusal);
-        let is_head = asked.method_token == "HEAD";
-        self.send(conn, &mut response, asked, Some("close"), is_head);
-    }
-
-    /// Sends a response and tells whoever wants to know; whether all of it went out.
-    fn send(
-        &mut self,
-        conn: &mut Conn,
-        response: &mut Response,
-        asked: Asked,
-        connection: Option<&'static str>,
-        is_head: bool,
-    ) -> bool {
-        let limits = &self.shared.limits;
-        let mut pace = Pace::new(limits.body_rate_min_bytes_per_s, limits.body_rate_window);
-        let framing = send::Framing {
-            date: self.date.now(),
-            connection,
-        };
-        let out = &mut self.out;
-        out.clear();
-        send::write_head(out, response, &framing);
-        let body_start = conn.wire.written + out.len() as u64;
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            send::send(&mut conn.wire, out, response, is_head, &mut pace)
-        }));
-        let is_complete = match outcome {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                log::debug!("response to {} was cut off: {error}", asked.peer);
-                false
-            }
-            Err(_) => {
-                log::error!("the body of a response panicked; its connection is closed");
-                false
-            }
-        };
-        if let Some(on_sent) = response.on_sent.take() {
-            let bytes_out = conn.wire.written.saturating_sub(body_start);
-            on_sent(&asked.sent(response.status, bytes_out, is_complete));
-        }
-        is_complete
-    }
-}
-
-/// Whether and how a connection is kept.
-struct KeepAlive {
-    asked: bool,
-    is_http_1_0: bool,
-}
-
-impl KeepAlive {
-    /// The value of `Connection`: only what differs from the version's default is said.
-    fn field(&self, stays: bool) -> Option<&'static str> {
-        match (stays, self.is_http_1_0) {
-            (false, _) => Some("close"),
-            (true, true) => Some("keep-alive"),
-            (true, false) => None,
-        }
     }
 }
 

@@ -42,6 +42,9 @@ pub struct Stats {
     /// Connections closed or refused since the start because a limit of connections, of waiting
     /// requests or of open files was met.
     pub shed_total: u64,
+    /// Times since the start that the system could not give a connection, because of open files
+    /// or memory, and none could be given up for it.
+    pub accept_failed_total: u64,
 }
 
 impl Server {
@@ -133,6 +136,7 @@ impl ServerHandle {
             workers: counters.workers.load(Ordering::Relaxed),
             accepted_total: counters.accepted_total.load(Ordering::Relaxed),
             shed_total: counters.shed_total.load(Ordering::Relaxed),
+            accept_failed_total: counters.accept_failed_total.load(Ordering::Relaxed),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the dispatcher, the workers and the handles of one server share: the table of
 //! connections under its lock, the kernel's watch over those that wait, and the counters.
 //!
-//! The lock is held for bookkeeping and one epoll_ctl(2), never while reading, writing or
+//! The lock is held for bookkeeping and one `epoll_ctl(2)`, never while reading, writing or
 //! calling the handler.
 
 use std::io;
@@ -17,7 +17,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use super::handler::{Handler, Refusal};
 use super::limits::Limits;
-use super::response::Response;
+use super::response::{OnSent, Response, Sent};
 use super::table::{Conn, Table, Waiting};
 
 /// The event number of [`Shared::wake`].
@@ -42,6 +42,7 @@ pub(super) struct Counters {
     pub(super) available: AtomicIsize,
     pub(super) accepted_total: AtomicU64,
     pub(super) shed_total: AtomicU64,
+    pub(super) accept_failed_total: AtomicU64,
 }
 
 pub(super) struct Shared {
@@ -116,8 +117,10 @@ impl Shared {
         let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ONESHOT;
         let is_watched = std::mem::replace(&mut conn.is_watched, true);
         let mut table = self.table();
-        // Under the lock, because the dispatcher closes idle connections under it as well.
-        let is_late = waiting == Waiting::Idle && self.is_stopping();
+        // Under the lock, because the dispatcher closes idle connections under it as well. One that
+        // was never answered may have come in time.
+        let is_used = conn.wire.written > 0;
+        let is_late = is_used && waiting == Waiting::Idle && self.is_stopping();
         let watched = if is_late {
             Err(rustix::io::Errno::CANCELED)
         } else if is_watched {
@@ -134,10 +137,20 @@ impl Shared {
             return;
         }
         table.park(conn, waiting, deadline);
+        let is_too_much = table.partial_heads_bytes() > self.limits.partial_heads_bytes_max;
+        let given_up = if is_too_much {
+            table.take_longest(Waiting::Head)
+        } else {
+            None
+        };
         let is_earlier = table.looks_at.is_none_or(|looks_at| deadline < looks_at);
         drop(table);
         if is_earlier {
             self.wake();
+        }
+        if let Some((conn, _)) = given_up {
+            self.counters.shed_total.fetch_add(1, Ordering::Relaxed);
+            self.close(conn);
         }
     }
 
@@ -164,6 +177,16 @@ impl Shared {
         let deadline = Instant::now() + self.limits.close_drain_timeout;
         conn.closing_deadline = Some(deadline);
         self.park(conn, Waiting::Closing, deadline);
+    }
+
+    /// Tells whoever wants to know that a response was sent. It may run on the dispatcher, which
+    /// must outlive a panic in it.
+    pub(super) fn report(on_sent: Option<OnSent>, sent: impl FnOnce() -> Sent) {
+        if let Some(on_sent) = on_sent
+            && catch_unwind(AssertUnwindSafe(|| on_sent(&sent()))).is_err()
+        {
+            log::error!("what was to be called after a response panicked");
+        }
     }
 
     /// The handler's answer to what is refused; a plain one should it panic.

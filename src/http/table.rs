@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::head::Scan;
 use super::request::Peer;
+use super::scan::Scan;
 use super::stream::Socket;
 use super::wire::Wire;
 
@@ -92,6 +92,8 @@ pub(super) struct Table {
     open: usize,
     deadlines: [BTreeSet<(Instant, u32)>; 3],
     clients: HashMap<IpAddr, usize>,
+    /// Bytes of incomplete heads that the waiting connections hold.
+    partial_heads_bytes: usize,
     /// When the dispatcher will look at the deadlines by itself; none while it waits for events
     /// alone.
     pub(super) looks_at: Option<Instant>,
@@ -156,6 +158,7 @@ impl Table {
     /// Lets an open connection wait until `deadline`.
     pub(super) fn park(&mut self, conn: Box<Conn>, waiting: Waiting, deadline: Instant) {
         let slot = conn.token.slot;
+        self.partial_heads_bytes += conn.wire.input.len();
         self.deadlines[waiting as usize].insert((deadline, slot));
         self.slots[slot as usize].parked = Some(Parked {
             waiting,
@@ -171,6 +174,7 @@ impl Table {
             return None;
         }
         let parked = entry.parked.take()?;
+        self.partial_heads_bytes -= parked.conn.wire.input.len();
         self.deadlines[parked.waiting as usize].remove(&(parked.deadline, token.slot));
         Some((parked.conn, parked.waiting))
     }
@@ -198,6 +202,11 @@ impl Table {
         self.take(Token { slot, generation })
     }
 
+    /// Bytes of incomplete heads that the waiting connections hold together.
+    pub(super) fn partial_heads_bytes(&self) -> usize {
+        self.partial_heads_bytes
+    }
+
     /// The next deadline of all.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines
@@ -219,6 +228,6 @@ fn client_of(peer: &Peer) -> Option<IpAddr> {
         IpAddr::V6(address) => Some(IpAddr::V6(Ipv6Addr::from_bits(
             address.to_bits() & !u128::from(u64::MAX),
         ))),
-        v4 => Some(v4),
+        v4 @ IpAddr::V4(_) => Some(v4),
     }
 }
