@@ -29,8 +29,13 @@ use crate::exit::Exit;
     max_term_width = 100
 )]
 pub struct Cli {
-    /// The configuration file (TOML). Without it, the variable CORACLE_CONFIG may name one
-    #[arg(long, global = true, value_name = "FILE")]
+    /// The configuration file.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "The configuration file (TOML); without it, CORACLE_CONFIG may name one"
+    )]
     pub config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
@@ -92,9 +97,13 @@ pub enum Command {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Settings")]
 pub struct SettingArgs {
-    /// Where to listen: 127.0.0.1:5000, [::1]:5000, :5000 (all addresses) or unix:/path; port 0
-    /// takes a free one. Can be given several times
-    #[arg(long, value_name = "ADDRESS")]
+    /// Where to listen.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        help = "Where to listen: 127.0.0.1:5000, [::1]:5000, :5000 (all addresses) or unix:/path; \
+                port 0 takes a free one. Can be given several times"
+    )]
     pub listen: Vec<OsString>,
     /// The folder of the data
     #[arg(long, value_name = "FOLDER")]
@@ -173,6 +182,7 @@ pub struct ServeArgs {
 
 /// `coracle check`.
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "one switch each, as typed")]
 pub struct CheckArgs {
     /// The folder of the data
     #[arg(long, value_name = "FOLDER")]

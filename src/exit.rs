@@ -91,20 +91,14 @@ impl Exit {
 
     /// The table of codes as it closes the help text.
     pub fn help() -> String {
-        let mut text = String::from("Exit codes:\n");
-        for exit in Self::ALL {
-            text.push_str(&format!("  {:>2}  {}\n", exit.code(), exit.meaning()));
-        }
-        text
+        let rows = Self::ALL.map(|exit| format!("  {:>2}  {}\n", exit.code(), exit.meaning()));
+        format!("Exit codes:\n{}", rows.concat())
     }
 
     /// The table of codes as it stands in the README.
     pub fn markdown() -> String {
-        let mut text = String::from("| code | meaning |\n| ---: | --- |\n");
-        for exit in Self::ALL {
-            text.push_str(&format!("| {} | {} |\n", exit.code(), exit.meaning()));
-        }
-        text
+        let rows = Self::ALL.map(|exit| format!("| {} | {} |\n", exit.code(), exit.meaning()));
+        format!("| code | meaning |\n| ---: | --- |\n{}", rows.concat())
     }
 }
 

@@ -159,21 +159,26 @@ struct State {
 impl State {
     /// `hashing blobs: 1.5 GiB of 3.0 GiB, 50 %, 512.0 MiB/s, 3 s left`
     fn line(&self, what: &str, unit: Unit) -> String {
-        let mut line = format!("{what}: {}", amount(self.done, unit, self.total.is_none()));
+        let done = amount(self.done, unit, self.total.is_none());
+        let mut parts = Vec::new();
         if let Some(total) = self.total {
-            line.push_str(&format!(" of {}", amount(total, unit, true)));
             let percent = percent(self.done, total);
-            line.push_str(&format!(", {percent} %"));
+            parts.push(format!("{done} of {}", amount(total, unit, true)));
+            parts.push(format!("{percent} %"));
+        } else {
+            parts.push(done);
         }
         let rate = self.rate();
         if rate > 0 {
-            line.push_str(&format!(", {}/s", amount(rate, unit, false)));
-            let left = self.total.map(|total| total.saturating_sub(self.done));
-            if let Some(left) = left.filter(|left| *left > 0) {
-                line.push_str(&format!(", {} left", duration(left.div_ceil(rate))));
+            parts.push(format!("{}/s", amount(rate, unit, false)));
+            let left = self
+                .total
+                .map_or(0, |total| total.saturating_sub(self.done));
+            if left > 0 {
+                parts.push(format!("{} left", duration(left.div_ceil(rate))));
             }
         }
-        line
+        format!("{what}: {}", parts.join(", "))
     }
 
     /// What was done in a second, on the average; 0 before it can be told.

@@ -35,6 +35,10 @@ pub(super) fn read(path: &Path) -> Result<String, Problem> {
     String::from_utf8(bytes).map_err(|_| refuse("is not text in UTF-8".to_owned()))
 }
 
+/// After so many mistakes the rest of a file is not looked at: each costs a search for its line and
+/// for the nearest name.
+const PROBLEMS_MAX: usize = 20;
+
 /// The keys and values of `text`, which stands in the file called `name`.
 pub(super) fn parse(text: &str, name: &str) -> Layer {
     let lines = Lines { text, name };
@@ -55,6 +59,9 @@ pub(super) fn parse(text: &str, name: &str) -> Layer {
     };
     for (section, value) in document.get_ref() {
         read_section(section, value, &lines, &mut layer);
+        if layer.problems.len() >= PROBLEMS_MAX {
+            break;
+        }
     }
     // A map sorts by name; people expect the order of the file.
     layer.problems.sort_by_key(|problem| match problem.origin {
@@ -85,6 +92,9 @@ fn read_section(
     };
     for (key, value) in keys {
         read_key(name, key, value, lines, layer);
+        if layer.problems.len() >= PROBLEMS_MAX {
+            break;
+        }
     }
 }
 
@@ -121,13 +131,13 @@ fn unknown_section(name: &str, value: &DeValue<'_>, origin: Origin) -> Problem {
     let short = shorten(name);
     if value.is_table() {
         let sections = SECTIONS.iter().map(|(known, _)| (*known).to_owned());
-        let why = match nearest(name, sections) {
-            Some(near) => format!("no such section; did you mean [{near}]?"),
-            None => {
+        let why = nearest(name, sections).map_or_else(
+            || {
                 let all: Vec<&str> = SECTIONS.iter().map(|(known, _)| *known).collect();
                 format!("no such section; the sections are {}", all.join(", "))
-            }
-        };
+            },
+            |near| format!("no such section; did you mean [{near}]?"),
+        );
         Problem::of_key(format!("[{short}]"), origin, why)
     } else {
         Problem::of_key(short, origin, unknown(name, name))
@@ -171,10 +181,10 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     fn origin(&self, offset: usize) -> Origin {
-        let before = self.text.as_bytes().get(..offset).unwrap_or_default();
+        let before = self.text.get(..offset).unwrap_or_default();
         Origin::File {
             path: self.name.to_owned(),
-            line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+            line: before.matches('\n').count() + 1,
         }
     }
 }

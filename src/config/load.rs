@@ -90,6 +90,15 @@ impl Effective {
             .map(|(key, (value, origin))| (key, value, origin))
     }
 
+    /// What holds when no source says anything.
+    #[expect(
+        clippy::expect_used,
+        reason = "the defaults are constants, and a test loads them"
+    )]
+    pub(super) fn defaults() -> Self {
+        Self::of_layers(Vec::new(), None).expect("the defaults are within their own bounds")
+    }
+
     fn of_layers(layers: Vec<Layer>, file: Option<PathBuf>) -> Result<Self, ConfigError> {
         let Layer { values, problems } = defaults();
         let mut effective: Vec<(Value, Origin)> = values
@@ -129,12 +138,8 @@ impl Settings {
 }
 
 impl Default for Settings {
-    #[expect(
-        clippy::expect_used,
-        reason = "the defaults are constants, and a test loads them"
-    )]
     fn default() -> Self {
-        Self::load(&Sources::default()).expect("the defaults are within their own bounds")
+        Effective::defaults().settings
     }
 }
 
@@ -193,19 +198,19 @@ fn environment(variables: &[(OsString, OsString)]) -> Layer {
             Some(_) if value.is_empty() => {}
             Some(index) => layer.read(index, value, Origin::Environment { variable }),
             None if is_service_link(&variable, value) => {}
-            None => layer.problems.push(unknown_variable(variable, &known)),
+            None => layer.problems.push(unknown_variable(&variable, &known)),
         }
     }
     layer
 }
 
-fn unknown_variable(variable: String, known: &[String]) -> Problem {
+fn unknown_variable(variable: &str, known: &[String]) -> Problem {
     let candidates = known.iter().cloned().chain([CONFIG_VARIABLE.to_owned()]);
-    let why = match nearest(&variable, candidates) {
+    let why = match nearest(variable, candidates) {
         Some(near) => format!("no such setting; did you mean {near}?"),
         None => "no such setting; `coracle config default` lists the variable of each".to_owned(),
     };
-    let variable = super::error::shorten(&variable);
+    let variable = super::error::shorten(variable);
     Problem::of_source(Origin::Environment { variable }, why)
 }
 
@@ -243,13 +248,12 @@ fn flags(flags: &[FlagValue]) -> Layer {
         let origin = Origin::Flag {
             flag: (*flag).to_owned(),
         };
-        match KEYS.iter().position(|key| key.flag == Some(flag)) {
-            Some(index) => layer.read(index, &values.join(OsStr::new(",")), origin),
-            None => {
-                let why = "no setting has this flag";
-                layer.problems.push(Problem::of_source(origin, why));
-            }
-        }
+        let Some(index) = KEYS.iter().position(|key| key.flag == Some(flag)) else {
+            let why = "no setting has this flag";
+            layer.problems.push(Problem::of_source(origin, why));
+            continue;
+        };
+        layer.read(index, &values.join(OsStr::new(",")), origin);
     }
     layer
 }

@@ -2,74 +2,48 @@
 
 use super::load::Effective;
 use super::settings::SECTIONS;
-use super::{Key, Settings, Sources};
+use super::{Key, Origin, Value};
 
 /// Columns of a comment in the commented file.
 const COMMENT_COLUMNS: usize = 96;
 
 /// A file with every key at its default, each with its meaning, bounds, variable and flag.
 pub fn default_toml() -> String {
-    let mut text = String::from(
-        "# Coracle's settings, each with its default. Sizes may be written as \"4MiB\", \
-         durations as\n# \"24h\". Each key can also be set by the variable named below it, and \
-         some by a flag;\n# flags win over variables, variables over this file.\n",
+    let mut lines = Vec::new();
+    comment(
+        &mut lines,
+        "Coracle's settings, each with its default. Sizes may be written as \"4MiB\", durations as \
+         \"24h\". Each key can also be set by the environment variable named with it, and some by \
+         a flag; flags win over variables, and variables over this file.",
     );
-    let defaults = Settings::defaults();
+    let defaults = Effective::defaults();
     for (section, meaning) in SECTIONS {
-        text.push('\n');
-        comment(&mut text, meaning);
-        text.push_str(&format!("[{section}]\n"));
-        for (key, value, _) in defaults
-            .entries()
-            .filter(|(key, ..)| key.section == *section)
-        {
-            text.push('\n');
-            comment(&mut text, key.doc);
+        lines.push(String::new());
+        comment(&mut lines, meaning);
+        lines.push(format!("[{section}]"));
+        for (key, value, _) in defaults.section(section) {
+            lines.push(String::new());
+            comment(&mut lines, key.doc);
             comment(
-                &mut text,
-                &format!("{}: {}", key.kind.allowed(), names(key)),
+                &mut lines,
+                &format!("{}. {}", key.kind.allowed(), names(key)),
             );
-            match value.to_toml(&key.kind) {
-                Some(value) => text.push_str(&format!("{} = {value}\n", key.name)),
-                None => text.push_str(&format!("# {} = \"…\"\n", key.name)),
-            }
+            lines.push(match value.to_toml(&key.kind) {
+                Some(value) => format!("{} = {value}", key.name),
+                None => format!("# {} = \"…\"", key.name),
+            });
         }
     }
-    text
-}
-
-fn names(key: &Key) -> String {
-    match key.flag {
-        Some(flag) => format!("{}, {flag}", key.variable()),
-        None => key.variable(),
-    }
-}
-
-/// Adds `sentence` as comment lines of at most [`COMMENT_COLUMNS`] columns.
-fn comment(text: &mut String, sentence: &str) {
-    let mut columns = 0;
-    for word in sentence.split_whitespace() {
-        let width = word.chars().count() + 1;
-        if columns == 0 || columns + width > COMMENT_COLUMNS {
-            if columns > 0 {
-                text.push('\n');
-            }
-            text.push('#');
-            columns = 1;
-        }
-        text.push(' ');
-        text.push_str(word);
-        columns += width;
-    }
-    text.push('\n');
+    text_of(&lines)
 }
 
 /// The README's table: key, default, what is allowed, meaning with the flag.
 pub fn markdown_table() -> String {
-    let mut text =
-        String::from("| key | default | allowed | meaning |\n| --- | --- | --- | --- |\n");
-    let defaults = Settings::defaults();
-    for (key, value, _) in defaults.entries() {
+    let mut lines = vec![
+        "| key | default | allowed | meaning |".to_owned(),
+        "| --- | --- | --- | --- |".to_owned(),
+    ];
+    for (key, value, _) in Effective::defaults().entries() {
         let default = match value.to_toml(&key.kind) {
             Some(value) => format!("`{value}`"),
             None => "none".to_owned(),
@@ -78,65 +52,83 @@ pub fn markdown_table() -> String {
             .flag
             .map(|flag| format!(" Flag: `{flag}`."))
             .unwrap_or_default();
-        let row = format!(
-            "| `{}` | {default} | {} | {}{flag} |\n",
-            key.path(),
-            key.kind.allowed(),
-            key.doc,
-        );
-        text.push_str(&row);
+        let (path, allowed, doc) = (key.path(), key.kind.allowed(), key.doc);
+        lines.push(format!(
+            "| `{path}` | {default} | {allowed} | {doc}{flag} |"
+        ));
     }
-    text
-}
-
-impl Settings {
-    /// The defaults as they would be loaded from no source at all.
-    #[expect(
-        clippy::expect_used,
-        reason = "the defaults are constants, and a test loads them"
-    )]
-    fn defaults() -> Effective {
-        Effective::load(&Sources::default()).expect("the defaults are within their own bounds")
-    }
+    text_of(&lines)
 }
 
 impl Effective {
     /// The effective values as a TOML file that sets them, each with where it comes from.
     pub fn to_toml(&self) -> String {
-        let mut text = String::new();
-        for (index, (section, _)) in SECTIONS.iter().enumerate() {
-            if index > 0 {
-                text.push('\n');
+        let mut lines = Vec::new();
+        for (section, _) in SECTIONS {
+            if !lines.is_empty() {
+                lines.push(String::new());
             }
-            text.push_str(&format!("[{section}]\n"));
-            for (key, value, origin) in self.entries().filter(|(key, ..)| key.section == *section) {
-                let line = match value.to_toml(&key.kind) {
+            lines.push(format!("[{section}]"));
+            for (key, value, origin) in self.section(section) {
+                let setting = match value.to_toml(&key.kind) {
                     Some(value) => format!("{} = {value}", key.name),
-                    None => format!("# {} is not set", key.name),
+                    None => format!("# {}: none", key.name),
                 };
-                text.push_str(&format!("{line:<42} # {origin}\n"));
+                let origin = super::error::shorten(&origin.to_string());
+                lines.push(format!("{setting:<42} # {origin}"));
             }
         }
-        text
+        text_of(&lines)
     }
 
     /// The effective values as JSON: an object a section; for each key `value` (numbers in the
     /// key's unit), `from` (`default`, `file`, `environment`, `flag`) and `where`.
     pub fn to_json(&self) -> serde_json::Value {
-        let mut sections = serde_json::Map::new();
-        for (key, value, origin) in self.entries() {
-            let entry = serde_json::json!({
-                "value": value.to_json(),
-                "from": origin.word(),
-                "where": origin.to_string(),
+        let sections = SECTIONS.iter().map(|(section, _)| {
+            let keys = self.section(section).map(|(key, value, origin)| {
+                let entry = serde_json::json!({
+                    "value": value.to_json(),
+                    "from": origin.word(),
+                    "where": origin.to_string(),
+                });
+                (key.name.to_owned(), entry)
             });
-            let section = sections
-                .entry(key.section)
-                .or_insert_with(|| serde_json::Value::Object(serde_json::Map::new()));
-            if let serde_json::Value::Object(keys) = section {
-                keys.insert(key.name.to_owned(), entry);
-            }
-        }
-        serde_json::Value::Object(sections)
+            (
+                (*section).to_owned(),
+                serde_json::Value::Object(keys.collect()),
+            )
+        });
+        serde_json::Value::Object(sections.collect())
     }
+
+    fn section(&self, section: &str) -> impl Iterator<Item = (&'static Key, &Value, &Origin)> {
+        self.entries()
+            .filter(move |(key, ..)| key.section == section)
+    }
+}
+
+fn names(key: &Key) -> String {
+    match key.flag {
+        Some(flag) => format!("{} or {flag}", key.variable()),
+        None => key.variable(),
+    }
+}
+
+/// Adds `sentence` as comment lines of at most [`COMMENT_COLUMNS`] columns.
+fn comment(lines: &mut Vec<String>, sentence: &str) {
+    let mut line = String::from("#");
+    for word in sentence.split_whitespace() {
+        if line.chars().count() + 1 + word.chars().count() > COMMENT_COLUMNS {
+            lines.push(std::mem::replace(&mut line, String::from("#")));
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    lines.push(line);
+}
+
+fn text_of(lines: &[String]) -> String {
+    let mut text = lines.join("\n");
+    text.push('\n');
+    text
 }

@@ -1,5 +1,6 @@
 //! Rules between settings, each of which is within its own bounds.
 
+use super::Key;
 use super::error::{Origin, Problem};
 use super::settings::KEYS;
 use super::value::Value;
@@ -12,28 +13,57 @@ const NOT_LARGER: [(&str, &str); 2] = [
 
 /// What is wrong between the values, which are in the order of [`KEYS`].
 pub(super) fn problems(values: &[(Value, Origin)]) -> Vec<Problem> {
-    let find = |path: &str| {
-        let index = KEYS.iter().position(|key| key.path() == path)?;
-        let (value, origin) = values.get(index)?;
-        match value {
-            Value::Number(number) => Some((&KEYS[index], *number, value, origin)),
-            _ => None,
-        }
+    let pairs = NOT_LARGER.iter();
+    pairs
+        .filter_map(|(smaller, larger)| not_larger(find(values, smaller)?, find(values, larger)?))
+        .collect()
+}
+
+/// A number with its key and where it comes from.
+struct Found<'a> {
+    key: &'static Key,
+    number: u64,
+    written: String,
+    origin: &'a Origin,
+}
+
+fn find<'a>(values: &'a [(Value, Origin)], path: &str) -> Option<Found<'a>> {
+    let index = KEYS.iter().position(|key| key.path() == path)?;
+    let (key, (value, origin)) = (&KEYS[index], values.get(index)?);
+    let Value::Number(number) = *value else {
+        return None;
     };
-    let mut problems = Vec::new();
-    for (smaller, larger) in NOT_LARGER {
-        let (Some(one), Some(other)) = (find(smaller), find(larger)) else {
-            continue;
-        };
-        if one.1 > other.1 {
-            let written = one.2.to_toml(&one.0.kind).unwrap_or_default();
-            let bound = other.2.to_toml(&other.0.kind).unwrap_or_default();
-            let why = format!("must not be larger than {larger} = {bound} ({})", other.3);
-            let origin = one.3.clone();
-            problems.push(Problem::of_value(smaller.to_owned(), &written, origin, why));
-        }
+    let written = value.to_toml(&key.kind)?;
+    Some(Found {
+        key,
+        number,
+        written,
+        origin,
+    })
+}
+
+/// Blames the value that was set rather than a default.
+fn not_larger(smaller: Found<'_>, larger: Found<'_>) -> Option<Problem> {
+    if smaller.number <= larger.number {
+        return None;
     }
-    problems
+    let (blamed, other, word) = match smaller.origin {
+        Origin::Default => (larger, smaller, "smaller"),
+        _ => (smaller, larger, "larger"),
+    };
+    let why = format!(
+        "must not be {word} than {} = {} ({})",
+        other.key.path(),
+        other.written,
+        other.origin
+    );
+    let origin = blamed.origin.clone();
+    Some(Problem::of_value(
+        blamed.key.path(),
+        &blamed.written,
+        origin,
+        why,
+    ))
 }
 
 #[cfg(test)]

@@ -182,19 +182,18 @@ fn check_address(address: &ListenAddress, others: &[ListenAddress]) -> Result<()
 impl Value {
     /// The value in TOML's notation; sizes as `"4MiB"` where that is exact. `None` for no value.
     pub(super) fn to_toml(&self, kind: &Kind) -> Option<String> {
-        let quote = |text: String| toml::Value::String(text).to_string();
         Some(match self {
             Self::Switch(on) => on.to_string(),
             Self::Number(number) => match kind {
                 Kind::Bytes(_) if *number >= 1024 && number.is_multiple_of(1024) => {
-                    quote(format_bytes(*number))
+                    quote(&format_bytes(*number))
                 }
                 _ => number.to_string(),
             },
-            Self::Name(name) => quote((*name).to_owned()),
-            Self::Path(path) => quote(path.as_ref()?.to_string_lossy().into_owned()),
+            Self::Name(name) => quote(name),
+            Self::Path(path) => quote(&path.as_ref()?.to_string_lossy()),
             Self::Addresses(addresses) => {
-                let texts: Vec<String> = addresses.iter().map(|a| quote(a.to_string())).collect();
+                let texts: Vec<String> = addresses.iter().map(|a| quote(&a.to_string())).collect();
                 format!("[{}]", texts.join(", "))
             }
         })
@@ -211,6 +210,25 @@ impl Value {
             Self::Addresses(addresses) => addresses.iter().map(ToString::to_string).collect(),
         }
     }
+}
+
+/// A basic string of TOML, always on one line.
+fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            // All control characters have at most four digits.
+            _ if character.is_control() => {
+                let code = format!("\\u{:04x}", u32::from(character));
+                quoted.push_str(&code);
+            }
+            _ => quoted.push(character),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 /// A Rust type that a setting can have. `None` means that the table gives the key a kind that

@@ -102,7 +102,11 @@ fn write_escaped(
     if *left == 0 {
         return Ok(());
     }
-    let kept = &text[..text.floor_char_boundary(*left)];
+    let mut end = text.len().min(*left);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let kept = &text[..end];
     let mut plain_from = 0;
     for (at, character) in kept.char_indices() {
         if is_plain(character, quoting) {
@@ -113,15 +117,11 @@ fn write_escaped(
         plain_from = at + character.len_utf8();
     }
     out.write_str(&kept[plain_from..])?;
-    if kept.len() < text.len() {
+    if end < text.len() {
         *left = 0;
         return out.write_char('…');
     }
-    *left -= kept.len();
-    if *left == 0 {
-        // The next piece, if there is one, is cut off without its own mark.
-        *left = 0;
-    }
+    *left -= end;
     Ok(())
 }
 
@@ -130,10 +130,12 @@ fn write_escaped(
 const fn is_plain(character: char, quoting: Quoting) -> bool {
     match character {
         '"' | '\\' => matches!(quoting, Quoting::Line),
-        ' '..='~' => true,
-        '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' => false,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
-        '\u{feff}' => false,
+        '\u{0}'..='\u{1f}'
+        | '\u{7f}'..='\u{9f}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{feff}' => false,
         _ => true,
     }
 }

@@ -63,6 +63,12 @@ impl Sink {
         }
     }
 
+    /// Lines lost since the last one that was written.
+    #[cfg(test)]
+    pub(super) const fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// Writes a line, or counts it as lost.
     fn write_line(&mut self, line: &[u8]) {
         if self.lost > 0 || self.mid_line {
