@@ -1,2 +1,16 @@
-//! Black-box tests.
-fn main() {}
+//! Black-box tests: each starts the real program in a fresh folder and talks to it from outside.
+//!
+//! One file a resource, one a feature. `support` is the harness, `clients` are the programs that
+//! people push and pull with.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+#[allow(
+    dead_code,
+    reason = "a vocabulary: not every word is in use at every time"
+)]
+mod support;

@@ -1,0 +1,19 @@
+//! The harness: starts the real program, talks to it, and makes images to push.
+//!
+//! It holds none of the code under test: digests, manifests and HTTP are written a second time
+//! here, so that a mistake in the registry cannot hide behind the same mistake in its test.
+//!
+//! - [`Server`] runs `coracle serve` on a free port in a fresh folder, and ends with its owner.
+//! - [`Client`] sends any bytes over a raw socket and reads responses strictly.
+//! - [`image`] builds blobs, manifests, indexes and artifacts from a seed, and pushes them.
+//! - [`for_each_shape`] runs one test against every kind of server.
+
+mod client;
+pub mod image;
+mod response;
+mod server;
+mod tests;
+
+pub use client::Client;
+pub use response::Response;
+pub use server::{Server, check_clean, coracle, for_each_shape};

@@ -1,0 +1,281 @@
+//! Starts the real program in a fresh folder and ends it with its owner.
+//!
+//! The program is the one cargo has just built; `CORACLE_TEST_PROGRAM=/usr/bin/coracle` puts an
+//! installed one in its place. The log goes to a file and is shown only when a test fails.
+
+use super::Client;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long a start or a stop may take before the test fails; far above what either needs, so
+/// that a loaded machine does not matter.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lines of the server's log that a failing test shows.
+const LOG_LINES_SHOWN: usize = 200;
+
+/// The program with its arguments still to come, without the caller's own `CORACLE_` settings.
+pub fn coracle() -> Command {
+    let program = std::env::var_os("CORACLE_TEST_PROGRAM")
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_coracle").into());
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CORACLE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Asks `coracle check --deep` about a stopped server's folder and fails unless all is well.
+#[track_caller]
+pub fn check_clean(data: &Path) {
+    let mut check = coracle();
+    check
+        .args(["check", "--deep", "--json", "--data"])
+        .arg(data);
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = check.output().expect("run coracle check");
+    assert!(
+        status.success(),
+        "{check:?} found something wrong: {status}\n{}\n{}",
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr),
+    );
+}
+
+/// Runs a test against every shape of server: the file store (with a deep check of its folder at
+/// the end) and the memory store.
+pub fn for_each_shape(test: impl Fn(&mut Server)) {
+    for (shape, flags) in [("file store", &[][..]), ("memory store", &["--memory"][..])] {
+        eprintln!("--- shape: {shape}");
+        let mut server = Server::start(flags);
+        test(&mut server);
+        server.stop_and_check();
+    }
+}
+
+/// A running `coracle serve`. Dropping it kills the process and removes its folder.
+pub struct Server {
+    folder: TempDir,
+    data: PathBuf,
+    flags: Vec<String>,
+    child: Option<Child>,
+    /// What the first line on stdout said: `http://127.0.0.1:40123` or `unix:/path`.
+    url: String,
+}
+
+impl Server {
+    /// Starts the program with extra flags on a free port of the loopback interface, its data in
+    /// a fresh folder. With `--memory` among the flags there is no data folder; with `--listen`
+    /// the given address replaces the free port.
+    #[track_caller]
+    pub fn start(flags: &[&str]) -> Server {
+        let folder = tempfile::Builder::new()
+            .prefix("coracle-it-")
+            .tempdir()
+            .expect("temp folder");
+        let data = folder.path().join("data");
+        let flags = flags.iter().map(ToString::to_string).collect();
+        let mut server = Server {
+            folder,
+            data,
+            flags,
+            child: None,
+            url: String::new(),
+        };
+        server.launch();
+        server
+    }
+
+    /// Starts the program on the memory store.
+    #[track_caller]
+    pub fn memory() -> Server {
+        Server::start(&["--memory"])
+    }
+
+    /// Starts the stopped or killed program again on the same folder (on another free port).
+    #[track_caller]
+    pub fn launch(&mut self) {
+        assert!(self.child.is_none(), "the server is already running");
+        let mut command = coracle();
+        command.arg("serve");
+        if !self.has_flag("--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        if !self.has_flag("--memory") {
+            command.arg("--data").arg(&self.data);
+        }
+        let log = self.open_log();
+        command.args(&self.flags).current_dir(self.folder.path());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log);
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|e| panic!("start {command:?}: {e}"));
+        let stdout = child.stdout.take().expect("stdout is piped");
+        self.child = Some(child);
+        self.url = first_line(stdout).unwrap_or_else(|why| panic!("{command:?} {why}"));
+    }
+
+    /// Sends SIGTERM and waits for the end; fails unless the program leaves with success.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        let status = self.wait();
+        assert!(status.success(), "stopped with {status}");
+    }
+
+    /// Sends SIGKILL and waits for the end: what a crash of the process leaves behind.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait();
+    }
+
+    /// Stops gracefully and starts again on the same folder (on another free port).
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.stop();
+        self.launch();
+    }
+
+    /// Stops gracefully and lets `coracle check --deep` look at the folder, if there is one.
+    #[track_caller]
+    pub fn stop_and_check(&mut self) {
+        if self.child.is_some() {
+            self.stop();
+        }
+        if !self.has_flag("--memory") {
+            check_clean(&self.data);
+        }
+    }
+
+    /// Sends a signal to the running program.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a pid");
+        kill_process(pid, signal).expect("signal the server");
+    }
+
+    /// Waits for the program to end by itself.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("the server is running");
+        let patience_end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().expect("wait for the server") {
+                return status;
+            }
+            if Instant::now() > patience_end {
+                self.child = Some(child);
+                panic!("the server did not end within {PATIENCE:?}");
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The running program's process id.
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the server is running").id()
+    }
+
+    /// The data folder. It does not exist with `--memory`.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The address as the program printed it: `http://127.0.0.1:40123` or `unix:/path`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The address as image references carry it: `127.0.0.1:40123`.
+    #[track_caller]
+    pub fn host(&self) -> &str {
+        self.url
+            .strip_prefix("http://")
+            .expect("a server on plain TCP")
+    }
+
+    /// A new connection's worth of client; it connects at its first request.
+    pub fn client(&self) -> Client {
+        Client::new(&self.url)
+    }
+
+    /// Everything the program has logged so far, over all its starts.
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.folder.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let skipped = lines.len().saturating_sub(LOG_LINES_SHOWN);
+        let mut tail = format!("--- log of the server ({skipped} earlier lines not shown)\n");
+        for line in &lines[skipped..] {
+            let _ = writeln!(tail, "{line}");
+        }
+        tail + "--- end of the log"
+    }
+
+    fn open_log(&self) -> File {
+        let path = self.folder.path().join("log");
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .expect("open the log")
+    }
+
+    fn has_flag(&self, name: &str) -> bool {
+        self.flags
+            .iter()
+            .any(|flag| flag.split('=').next() == Some(name))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if thread::panicking() {
+            eprintln!("{}", self.log_tail());
+        }
+    }
+}
+
+/// The first line on stdout; a thread goes on reading, so that the program never waits for us.
+fn first_line(stdout: impl std::io::Read + Send + 'static) -> Result<String, String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    match receiver.recv_timeout(PATIENCE) {
+        Ok(line) => Ok(line),
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err("ended before it listened".to_owned()),
+        Err(mpsc::RecvTimeoutError::Timeout) => Err(format!("said nothing within {PATIENCE:?}")),
+    }
+}
