@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod protocol;
 #[allow(
     dead_code,
     reason = "a vocabulary: not every word is in use at every time"
