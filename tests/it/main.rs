@@ -10,6 +10,7 @@
 )]
 
 mod catalog;
+mod clients;
 mod delete;
 mod errors;
 mod mount;

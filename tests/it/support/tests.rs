@@ -90,6 +90,53 @@ fn every_kind_of_manifest_comes_back_as_it_was_pushed() {
 }
 
 #[test]
+fn bodies_go_out_whole_chunked_and_broken_off() {
+    for_each_shape(|server| {
+        let (mut client, blob) = (server.client(), bytes(4, 10_000));
+        let session = client
+            .post("/v2/a/blobs/uploads/", b"")
+            .expect(202)
+            .location();
+        let session = client.request_chunked("PATCH", &session, &[&blob[..1], b"", &blob[1..]]);
+        let session = session
+            .expect(202)
+            .expect_header("Range", "0-9999")
+            .location();
+        let joint = if session.contains('?') { '&' } else { '?' };
+        let end = format!("{session}{joint}digest={}", digest(&blob));
+
+        let mut other = server.client();
+        other.send_head("PUT", &end, &[("Content-Length", "5")]);
+        other.send(b"half");
+        other.finish_sending();
+        assert_ne!(
+            other.try_receive().map_or(0, |response| response.status),
+            201
+        );
+
+        let blob_path = format!("/v2/a/blobs/{}", digest(&blob));
+        client.head(&blob_path).expect(404);
+        client.push_blob("a", &blob);
+        client.expect_blob("a", &blob);
+        let sized = client.head(&blob_path).expect(200);
+        sized.expect_header("Content-Length", "10000");
+    });
+}
+
+#[test]
+fn a_unix_socket_serves_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = format!("unix:{}", folder.path().join("socket").display());
+    let mut server = super::Server::start(&["--listen", &address]);
+    assert_eq!(server.url(), address);
+    let image = Image::oci(5, &[10]);
+    let mut client = server.client();
+    client.push_image("a", "v1", &image);
+    client.expect_image("a", "v1", &image);
+    server.stop_and_check();
+}
+
+#[test]
 fn what_was_pushed_is_there_after_stop_and_kill() {
     let mut server = super::Server::start(&[]);
     let image = Image::oci(3, &[100_000]);
