@@ -9,9 +9,19 @@
     reason = "a test fails by panicking"
 )]
 
+mod catalog;
 mod clients;
+mod delete;
+mod errors;
+mod mount;
+mod protocol;
+mod pull;
+mod push;
+mod referrers;
 #[allow(
     dead_code,
     reason = "a vocabulary: not every word is in use at every time"
 )]
 mod support;
+mod tags;
+mod upload;

@@ -9,12 +9,17 @@
 //! - [`for_each_shape`] runs one test against every kind of server.
 
 mod client;
+mod config;
 pub mod image;
 mod response;
 mod server;
+pub mod session;
 mod tests;
+mod wait;
 
 pub use client::Client;
+pub use config::{Configured, for_each_shape_configured, start_configured};
 pub use response::Response;
 #[allow(unused_imports, reason = "a vocabulary, as main.rs says")]
 pub use server::{Server, check_clean, coracle, for_each_shape};
+pub use wait::eventually;
