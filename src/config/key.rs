@@ -1,6 +1,6 @@
 //! What a key is: its place, its type and bounds, its default and its names elsewhere.
 
-use super::number::format_bytes;
+use super::number::{format_bytes, format_seconds};
 
 /// One setting. All of them are in [`super::KEYS`].
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Kind {
             Self::Switch => "true or false".to_owned(),
             Self::Count(bounds) => bounds.describe(|n| n.to_string()),
             Self::Bytes(bounds) => bounds.describe(format_bytes),
-            Self::Seconds(bounds) => bounds.describe(|n| format!("{n} s")),
+            Self::Seconds(bounds) => bounds.describe(format_seconds),
             Self::Choice(names) => names.join(", "),
             Self::Path => "a path".to_owned(),
             Self::OptionalPath => "a path, or nothing".to_owned(),

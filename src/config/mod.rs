@@ -25,7 +25,7 @@ mod value;
 pub use error::{ConfigError, Origin, Problem};
 pub use key::{Bounds, Key, Kind};
 pub use load::{CONFIG_VARIABLE, Effective, FlagValue, Sources, parse_toml};
-pub use number::{format_bytes, parse_bytes, parse_seconds};
+pub use number::{format_bytes, format_seconds, parse_bytes, parse_seconds};
 pub use render::{default_toml, markdown_table};
 pub use settings::{
     Delete, KEYS, Limits, Listing, Log, Manifests, Referrers, Server, Settings, Storage, Uploads,

@@ -66,13 +66,19 @@ pub fn parse_seconds(text: &str) -> Result<u64, String> {
 
 /// A number of bytes in the largest unit that divides it: `4MiB`, `1000`.
 pub fn format_bytes(bytes: u64) -> String {
-    SIZES[..4]
+    in_largest_unit(bytes, &SIZES[..4]).unwrap_or_else(|| bytes.to_string())
+}
+
+/// A number of seconds in the largest unit that divides it: `24h` is `1d`, and 90 is `90s`.
+pub fn format_seconds(seconds: u64) -> String {
+    in_largest_unit(seconds, &TIMES).unwrap_or_else(|| format!("{seconds}s"))
+}
+
+fn in_largest_unit(number: u64, units: &[(&str, u64)]) -> Option<String> {
+    let (unit, each) = units
         .iter()
-        .find(|(_, each)| bytes != 0 && bytes.is_multiple_of(*each))
-        .map_or_else(
-            || bytes.to_string(),
-            |(unit, each)| format!("{}{unit}", bytes / each),
-        )
+        .find(|(_, each)| number != 0 && number.is_multiple_of(*each))?;
+    Some(format!("{}{unit}", number / each))
 }
 
 fn split_number(text: &str) -> (&str, &str) {

@@ -566,6 +566,10 @@ fn sizes_and_durations() {
         ("99999999999999999d", None),
         ("18446744073709551615s1s", None),
     ];
+    assert_eq!(
+        [0, 59, 60, 86_400, 90_000].map(format_seconds),
+        ["0s", "59s", "1m", "1d", "25h"]
+    );
     for (text, expected) in durations {
         assert_eq!(parse_seconds(text).ok(), expected, "{text}");
     }
@@ -656,5 +660,6 @@ proptest! {
     #[test]
     fn sizes_read_back_as_they_are_written(bytes: u64) {
         prop_assert_eq!(parse_bytes(&format_bytes(bytes)), Ok(bytes));
+        prop_assert_eq!(parse_seconds(&format_seconds(bytes)), Ok(bytes));
     }
 }

@@ -8,7 +8,7 @@ use log::LevelFilter;
 use toml::de::DeValue;
 
 use super::key::{Bounds, Kind};
-use super::number::{format_bytes, parse_bytes, parse_seconds};
+use super::number::{format_bytes, format_seconds, parse_bytes, parse_seconds};
 use crate::http::ListenAddress;
 use crate::logging::Format;
 use crate::store::catalog::Durability;
@@ -107,7 +107,7 @@ impl Kind {
     fn unit(&self) -> fn(u64) -> String {
         match self {
             Self::Bytes(_) => format_bytes,
-            Self::Seconds(_) => |number| format!("{number} s"),
+            Self::Seconds(_) => format_seconds,
             _ => |number| number.to_string(),
         }
     }

@@ -4,7 +4,8 @@
 //! shape. Whatever a client sent reaches the log escaped and bounded, so that it can neither
 //! forge a line nor steer a terminal.
 //!
-//! A reader of standard error that stops reading must not stop the registry: see [`sink`].
+//! A reader of standard error that stops reading must not stop the registry: a line waits for it
+//! a moment, then lines are dropped and counted until it reads again (`sink.rs`).
 
 mod access;
 mod escape;
