@@ -19,7 +19,8 @@ use crate::config::Settings;
 use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server, ServerHandle};
 use crate::registry::{self, Registry};
 use crate::store::blobs::{BlobStore, FileBlobStore, FileOptions, MemoryBlobStore};
-use crate::store::catalog::{self, Catalog, Location};
+use crate::store::blobs::disk::RealDisk;
+use crate::store::catalog::{self, Catalog, Durability, Location};
 use crate::store::folder::FolderLock;
 use crate::store::layout::Layout;
 use crate::store::{self, ErrorKind};
@@ -107,7 +108,8 @@ impl Coracle {
     /// [`Error::Io`], naming the address.
     pub fn bind(&self) -> Result<Serving, Error> {
         let handler: Arc<dyn Handler> = Arc::<Api>::clone(&self.api);
-        let server = Server::bind(&self.settings.server.listen, limits(&self.settings), handler)?;
+        let limits = self.settings.limits.http(self.settings.server.stop_seconds_max);
+        let server = Server::bind(&self.settings.server.listen, limits, handler)?;
         let control = self.layout.as_ref().map(|layout| self.bind_control(layout)).transpose()?;
         let jobs = Jobs::start(
             Arc::clone(&self.registry),
@@ -217,10 +219,11 @@ fn open_blobs(settings: &Settings, layout: Option<&Layout>) -> Result<Arc<dyn Bl
         Some(layout) => Arc::new(FileBlobStore::open(
             layout.clone(),
             FileOptions {
-                durability: settings.storage.durability,
+                relaxed: settings.storage.durability == Durability::Relaxed,
                 upload_sessions_max: sessions_max,
                 ..FileOptions::default()
             },
+            RealDisk,
         )?),
         None => Arc::new(MemoryBlobStore::new(settings.storage.memory_bytes_max, sessions_max)),
     })
@@ -238,7 +241,7 @@ fn open_catalog(
     let options = catalog::Options {
         durability: settings.storage.durability,
         clock: Arc::clone(clock),
-        ..catalog::Options::at(location)
+        ..catalog::Options::new(location)
     };
     Ok(Catalog::open(options, Box::new(move |shards| blobs.sync_shards(shards)))?)
 }
@@ -260,30 +263,6 @@ const fn api_options(settings: &Settings) -> api::Options {
         tags_page_max: settings.listing.tags_page_max,
         catalog_page_default: settings.listing.catalog_page_default,
         catalog_page_max: settings.listing.catalog_page_max,
-    }
-}
-
-/// The HTTP server's limits; 0 in the configuration means no limit of its own.
-fn limits(settings: &Settings) -> Limits {
-    let own = &settings.limits;
-    let or_none = |limit: usize| if limit == 0 { usize::MAX } else { limit };
-    Limits {
-        head_bytes_max: own.head_bytes_max,
-        header_count_max: own.header_count_max,
-        request_line_bytes_max: own.request_line_bytes_max,
-        body_bytes_max: u64::MAX,
-        connections_max: own.connections_max,
-        connections_per_client_max: or_none(own.connections_per_client_max),
-        workers_max: own.workers_max,
-        requests_waiting_max: own.requests_waiting_max,
-        head_timeout: own.head_seconds_max,
-        idle_timeout: own.idle_seconds_max,
-        write_stall_timeout: own.write_stall_seconds_max,
-        body_rate_min_bytes_per_s: own.body_rate_bytes_min,
-        body_rate_window: own.body_grace_seconds,
-        drain_bytes_max: own.drain_bytes_max,
-        stop_timeout: settings.server.stop_seconds_max,
-        ..Limits::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::config::{Effective, Sources, default_toml};
 use crate::exit::Exit;
@@ -48,16 +48,8 @@ pub fn check(sources: &Sources, as_json: bool) -> io::Result<Exit> {
 pub fn show(effective: &Effective, as_json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if as_json {
-        let keys: Map<String, Value> = effective
-            .entries()
-            .map(|(key, value, origin)| {
-                (key.path(), json!({ "value": value.to_string(), "from": origin.to_string() }))
-            })
-            .collect();
-        return writeln!(out, "{}", Value::Object(keys));
+        writeln!(out, "{}", effective.to_json())
+    } else {
+        out.write_all(effective.to_toml().as_bytes())
     }
-    for (key, value, origin) in effective.entries() {
-        writeln!(out, "{} = {value}  # {origin}", key.path())?;
-    }
-    Ok(())
 }

@@ -214,11 +214,8 @@ impl Limits {
             head_bytes_max: self.head_bytes_max,
             header_count_max: self.header_count_max,
             request_line_bytes_max: self.request_line_bytes_max,
-            body_bytes_max: match self.blob_bytes_max {
-                // The largest file there can be.
-                0 => i64::MAX.unsigned_abs(),
-                limit => limit,
-            },
+            // The registry bounds blobs and manifests itself; this is the largest file there can be.
+            body_bytes_max: i64::MAX.unsigned_abs(),
             connections_max: self.connections_max,
             connections_per_client_max: match self.connections_per_client_max {
                 0 => self.connections_max,

@@ -25,7 +25,7 @@ pub fn catalog(location: Location<'_>, blobs: &Arc<dyn BlobStore>) -> Arc<Catalo
     let options = catalog::Options {
         durability: Durability::Relaxed,
         clock: Arc::new(SystemClock),
-        ..catalog::Options::at(location)
+        ..catalog::Options::new(location)
     };
     let sync = Box::new(move |shards: &[_]| blobs.sync_shards(shards));
     Arc::new(Catalog::open(options, sync).expect("a catalog"))

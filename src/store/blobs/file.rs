@@ -257,8 +257,12 @@ impl<D: Disk> BlobStore for FileBlobStore<D> {
         }
     }
 
-    fn walk(&self, each: &mut dyn FnMut(Entry) -> bool) -> Result<(), Error> {
-        super::shards::walk(&self.shared, each)
+    fn walk_shard(
+        &self,
+        shard: Shard,
+        each: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<(), Error> {
+        super::shards::walk_shard(&self.shared, shard, each)
     }
 
     fn expire_uploads(&self, before: SystemTime) -> Result<usize, Error> {

@@ -335,12 +335,17 @@ impl BlobStore for MemoryBlobStore {
         self.remove(digest)
     }
 
-    fn walk(&self, each: &mut dyn FnMut(Entry) -> bool) -> Result<(), Error> {
+    fn walk_shard(
+        &self,
+        shard: Shard,
+        each: &mut dyn FnMut(Entry) -> bool,
+    ) -> Result<(), Error> {
         // Copied first, so that `each` may use the store.
         let state = self.shared.lock();
         let entries: Vec<Entry> = state
             .blobs
             .iter()
+            .filter(|(digest, _)| Shard::of(digest) == shard)
             .map(|(digest, blob)| Entry {
                 digest: *digest,
                 size: blob.bytes.len() as u64,

@@ -17,7 +17,7 @@ mod shards;
 mod tests;
 mod upload;
 
-pub use file::{FileBlobStore, Options};
+pub use file::{FileBlobStore, Options as FileOptions};
 pub use memory::MemoryBlobStore;
 
 use std::fmt;

@@ -79,53 +79,33 @@ pub(super) fn sync<D: Disk>(shared: &Shared<D>, shards: &[Shard]) -> Result<(), 
     Ok(())
 }
 
-/// Calls `each` with every blob. Names that are no digest, or a digest of another shard, are
-/// passed over.
-pub(super) fn walk<D: Disk>(
-    shared: &Shared<D>,
-    each: &mut dyn FnMut(Entry) -> bool,
-) -> Result<(), Error> {
-    for algorithm in Algorithm::ALL {
-        for first_byte in 0..=u8::MAX {
-            let shard = Shard {
-                algorithm,
-                first_byte,
-            };
-            if !walk_shard(shared, shard, each)? {
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether to go on.
-fn walk_shard<D: Disk>(
+/// Calls `each` with every blob of a shard until it returns false. Names that are no digest, or a
+/// digest of another shard, are passed over.
+pub(super) fn walk_shard<D: Disk>(
     shared: &Shared<D>,
     shard: Shard,
     each: &mut dyn FnMut(Entry) -> bool,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     let path = shared.layout.shard(shard);
-    let mut more = true;
     let listed = shared.disk.list(&path, &mut |name, metadata| {
         let digest: Option<Digest> = format!("{}:{name}", shard.algorithm).parse().ok();
         if let Some(digest) = digest
             && metadata.is_file
             && Shard::of(&digest) == shard
         {
-            more = each(Entry {
+            return Ok(each(Entry {
                 digest,
                 size: metadata.length,
                 modified: metadata.modified,
-            });
+            }));
         }
-        Ok(more)
+        Ok(true)
     });
     match listed {
         // A folder that is missing holds no blob.
         Err(error) if error.kind() != Io::NotFound => {
             Err(Error::io("listing", path.display(), error))
         }
-        _ => Ok(more),
+        _ => Ok(()),
     }
 }
