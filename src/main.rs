@@ -86,17 +86,31 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             settings.storage.memory = false;
             settings.log.access = false;
             start_log(&settings);
-            let options = CheckOptions { deep: args.deep, repair: args.repair };
-            Ok(check::run(settings, options, check::Output { json: args.json, quiet: args.quiet })?)
+            let options = CheckOptions {
+                deep: args.deep,
+                repair: args.repair,
+            };
+            Ok(check::run(
+                settings,
+                options,
+                check::Output {
+                    json: args.json,
+                    quiet: args.quiet,
+                },
+            )?)
         }
-        Command::Config { command: ConfigCommand::Default } => {
+        Command::Config {
+            command: ConfigCommand::Default,
+        } => {
             config::default()?;
             Ok(Exit::Ok)
         }
-        Command::Config { command: ConfigCommand::Check(args) } => {
-            Ok(config::check(&cli.sources(), args.json)?)
-        }
-        Command::Config { command: ConfigCommand::Show(args) } => {
+        Command::Config {
+            command: ConfigCommand::Check(args),
+        } => Ok(config::check(&cli.sources(), args.json)?),
+        Command::Config {
+            command: ConfigCommand::Show(args),
+        } => {
             let effective = coracle::config::Effective::load(&cli.sources())?;
             config::show(&effective, args.json)?;
             Ok(Exit::Ok)

@@ -18,8 +18,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server, ServerHandle};
 use crate::registry::{self, Registry};
-use crate::store::blobs::{BlobStore, FileBlobStore, FileOptions, MemoryBlobStore};
 use crate::store::blobs::disk::RealDisk;
+use crate::store::blobs::{BlobStore, FileBlobStore, FileOptions, MemoryBlobStore};
 use crate::store::catalog::{self, Catalog, Durability, Location};
 use crate::store::folder::FolderLock;
 use crate::store::layout::Layout;
@@ -88,7 +88,14 @@ impl Coracle {
         let catalog = Arc::new(open_catalog(&settings, layout.as_ref(), &clock, &blobs)?);
         let registry = Arc::new(Registry::new(catalog, blobs, rules(&settings)));
         let api = Arc::new(Api::new(Arc::clone(&registry), api_options(&settings)));
-        Ok(Self { registry, api, clock, settings, layout, _lock: lock })
+        Ok(Self {
+            registry,
+            api,
+            clock,
+            settings,
+            layout,
+            _lock: lock,
+        })
     }
 
     /// The rules, for commands that work on the store without HTTP.
@@ -108,9 +115,16 @@ impl Coracle {
     /// [`Error::Io`], naming the address.
     pub fn bind(&self) -> Result<Serving, Error> {
         let handler: Arc<dyn Handler> = Arc::<Api>::clone(&self.api);
-        let limits = self.settings.limits.http(self.settings.server.stop_seconds_max);
+        let limits = self
+            .settings
+            .limits
+            .http(self.settings.server.stop_seconds_max);
         let server = Server::bind(&self.settings.server.listen, limits, handler)?;
-        let control = self.layout.as_ref().map(|layout| self.bind_control(layout)).transpose()?;
+        let control = self
+            .layout
+            .as_ref()
+            .map(|layout| self.bind_control(layout))
+            .transpose()?;
         let jobs = Jobs::start(
             Arc::clone(&self.registry),
             Arc::clone(&self.clock),
@@ -120,7 +134,11 @@ impl Coracle {
                 orphan_age: self.settings.storage.orphan_expire_seconds,
             },
         )?;
-        Ok(Serving { server, control, _jobs: jobs })
+        Ok(Serving {
+            server,
+            control,
+            _jobs: jobs,
+        })
     }
 
     /// Commits what waits and folds the catalog's log into its file.
@@ -133,7 +151,11 @@ impl Coracle {
 
     fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
         let handler = Arc::new(Control::new(Arc::clone(&self.registry)));
-        let limits = Limits { workers_max: CONTROL_WORKERS_MAX, workers_min: 1, ..Limits::default() };
+        let limits = Limits {
+            workers_max: CONTROL_WORKERS_MAX,
+            workers_min: 1,
+            ..Limits::default()
+        };
         // The folder is its owner's alone (0700), so the socket is too, from its first moment.
         let server = Server::bind(&[ListenAddress::Unix(layout.control())], limits, handler)?;
         let handle = server.handle();
@@ -141,7 +163,10 @@ impl Coracle {
             .name("control".to_owned())
             .stack_size(256 << 10)
             .spawn(move || server.run())?;
-        Ok(ControlServer { handle, thread: Some(thread) })
+        Ok(ControlServer {
+            handle,
+            thread: Some(thread),
+        })
     }
 }
 
@@ -225,7 +250,10 @@ fn open_blobs(settings: &Settings, layout: Option<&Layout>) -> Result<Arc<dyn Bl
             },
             RealDisk,
         )?),
-        None => Arc::new(MemoryBlobStore::new(settings.storage.memory_bytes_max, sessions_max)),
+        None => Arc::new(MemoryBlobStore::new(
+            settings.storage.memory_bytes_max,
+            sessions_max,
+        )),
     })
 }
 
@@ -243,7 +271,10 @@ fn open_catalog(
         clock: Arc::clone(clock),
         ..catalog::Options::new(location)
     };
-    Ok(Catalog::open(options, Box::new(move |shards| blobs.sync_shards(shards)))?)
+    Ok(Catalog::open(
+        options,
+        Box::new(move |shards| blobs.sync_shards(shards)),
+    )?)
 }
 
 const fn rules(settings: &Settings) -> registry::Options {

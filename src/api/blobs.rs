@@ -41,7 +41,10 @@ pub fn get(
     if let Some(url) = api.registry.blob_redirect(digest) {
         return Ok(head(307).header("Location", url));
     }
-    let asked = request.headers.get("range").filter(|_| if_range(request, &text));
+    let asked = request
+        .headers
+        .get("range")
+        .filter(|_| if_range(request, &text));
     match asked.map_or(range::Range::Whole, |value| range::parse(value, blob.size)) {
         range::Range::Whole => {
             let length = blob.size;
@@ -49,7 +52,9 @@ pub fn get(
         }
         range::Range::Part { first, last } => {
             let total = format!("bytes {first}-{last}/{}", blob.size);
-            Ok(head(206).header("Content-Range", total).body(part(blob, first, last - first + 1)))
+            Ok(head(206)
+                .header("Content-Range", total)
+                .body(part(blob, first, last - first + 1)))
         }
         range::Range::Unsatisfiable => {
             Ok(head(416).header("Content-Range", format!("bytes */{}", blob.size)))
@@ -69,12 +74,19 @@ pub fn delete(
 
 /// Whether a range may be honoured: `If-Range` is absent or names this very content.
 fn if_range(request: &Request<'_>, digest: &str) -> bool {
-    request.headers.get("if-range").is_none_or(|value| value.trim().trim_matches('"') == digest)
+    request
+        .headers
+        .get("if-range")
+        .is_none_or(|value| value.trim().trim_matches('"') == digest)
 }
 
 fn part(blob: Blob, offset: u64, length: u64) -> ResponseBody {
     match blob.reader {
-        BlobReader::File(file) => ResponseBody::File { file, offset, length },
+        BlobReader::File(file) => ResponseBody::File {
+            file,
+            offset,
+            length,
+        },
         BlobReader::Memory(bytes) if length == blob.size => ResponseBody::Shared(bytes),
         BlobReader::Memory(bytes) => {
             // A blob in memory is no longer than memory, so both fit.

@@ -48,7 +48,10 @@ pub struct Control {
 impl Control {
     /// Serves `registry`.
     pub fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, check: Arc::new(Mutex::new(CheckState::Idle)) }
+        Self {
+            registry,
+            check: Arc::new(Mutex::new(CheckState::Idle)),
+        }
     }
 
     fn start_check(&self, request: &mut Request<'_>) -> Response {
@@ -64,23 +67,32 @@ impl Control {
         if matches!(*state, CheckState::Running { .. }) {
             return refuse(409, "a check is already running; wait for its end");
         }
-        *state = CheckState::Running { progress: Progress::default() };
+        *state = CheckState::Running {
+            progress: Progress::default(),
+        };
         drop(state);
         let (registry, check) = (Arc::clone(&self.registry), Arc::clone(&self.check));
-        let spawned = thread::Builder::new().name("check".to_owned()).spawn(move || {
-            let outcome = registry.check(options, &mut |progress| {
-                *lock(&check) = CheckState::Running { progress };
+        let spawned = thread::Builder::new()
+            .name("check".to_owned())
+            .spawn(move || {
+                let outcome = registry.check(options, &mut |progress| {
+                    *lock(&check) = CheckState::Running { progress };
+                });
+                *lock(&check) = match outcome {
+                    Ok(report) => CheckState::Done { report },
+                    Err(error) => CheckState::Failed {
+                        reason: error.to_string(),
+                    },
+                };
             });
-            *lock(&check) = match outcome {
-                Ok(report) => CheckState::Done { report },
-                Err(error) => CheckState::Failed { reason: error.to_string() },
-            };
-        });
         match spawned {
             Ok(_) => Response::new(202),
             Err(error) => {
                 *lock(&self.check) = CheckState::Idle;
-                refuse(503, &format!("no thread could be started for the check: {error}"))
+                refuse(
+                    503,
+                    &format!("no thread could be started for the check: {error}"),
+                )
             }
         }
     }
@@ -101,13 +113,18 @@ impl Handler for Control {
             (Method::Post, "/check") => self.start_check(request),
             (Method::Get, "/check") => self.check_state(),
             (_, "/check") => refuse(405, "use POST to start a check and GET to follow it"),
-            _ => refuse(404, "this server does not know the command; is it of another version?"),
+            _ => refuse(
+                404,
+                "this server does not know the command; is it of another version?",
+            ),
         }
     }
 }
 
 fn refuse(status: u16, why: &str) -> Response {
-    Response::new(status).header("Content-Type", "text/plain; charset=utf-8").bytes(why.to_owned())
+    Response::new(status)
+        .header("Content-Type", "text/plain; charset=utf-8")
+        .bytes(why.to_owned())
 }
 
 fn lock(state: &Mutex<CheckState>) -> MutexGuard<'_, CheckState> {

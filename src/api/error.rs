@@ -77,7 +77,12 @@ struct Told {
 
 impl Told {
     fn new(status: u16, code: ErrorCode, message: impl ToString) -> Self {
-        Self { status, code, message: message.to_string(), detail: Value::Null }
+        Self {
+            status,
+            code,
+            message: message.to_string(),
+            detail: Value::Null,
+        }
     }
 
     fn detail(mut self, detail: Value) -> Self {
@@ -93,19 +98,28 @@ pub fn render(failure: &Failure, request_id: &str) -> Response {
     if status >= 500 {
         log::error!("request {request_id}: {}", describe(failure));
     }
-    let list: Vec<Value> = errors.into_iter().map(|told| entry(told, request_id)).collect();
+    let list: Vec<Value> = errors
+        .into_iter()
+        .map(|told| entry(told, request_id))
+        .collect();
     let mut response = json_body(Response::new(status), &json!({ "errors": list }));
     match failure {
         Failure::Route(RouteError::MethodNotAllowed { allow }) => {
             response = response.header("Allow", *allow);
         }
-        Failure::Upload { key, error: Error::OffsetMismatch { expected, .. } } => {
+        Failure::Upload {
+            key,
+            error: Error::OffsetMismatch { expected, .. },
+        } => {
             response = respond::upload_headers(response, key, *expected);
         }
         Failure::Registry(Error::UploadsTooMany { .. }) => {
             response = response.header("Retry-After", "30");
         }
-        Failure::Upload { error: Error::UploadBusy { .. }, .. }
+        Failure::Upload {
+            error: Error::UploadBusy { .. },
+            ..
+        }
         | Failure::Registry(Error::UploadBusy { .. }) => {
             response = response.header("Retry-After", "1");
         }
@@ -117,7 +131,10 @@ pub fn render(failure: &Failure, request_id: &str) -> Response {
 /// An error body of the server's own making: for refusals below the routes.
 pub fn plain(status: u16, code: ErrorCode, message: &str, request_id: &str) -> Response {
     let told = Told::new(status, code, message);
-    json_body(Response::new(status), &json!({ "errors": [entry(told, request_id)] }))
+    json_body(
+        Response::new(status),
+        &json!({ "errors": [entry(told, request_id)] }),
+    )
 }
 
 /// One entry of `errors`. The request's id is in `detail`, whose shape is free.
@@ -146,9 +163,10 @@ fn tell(failure: &Failure) -> Vec<Told> {
             Code::DigestInvalid,
             "the digest parameter is missing; add ?digest=sha256:<64 hex characters>",
         ),
-        Failure::DigestInvalid { digest: Some(digest), error } => {
-            Told::new(400, Code::DigestInvalid, error).detail(json!({ "digest": digest }))
-        }
+        Failure::DigestInvalid {
+            digest: Some(digest),
+            error,
+        } => Told::new(400, Code::DigestInvalid, error).detail(json!({ "digest": digest })),
         Failure::TagInvalid(tag) => {
             Told::new(400, Code::ManifestInvalid, TagError).detail(json!({ "tag": tag }))
         }
@@ -190,17 +208,21 @@ fn missing(digests: &[Digest]) -> Vec<Told> {
 fn route(error: &RouteError) -> Told {
     use ErrorCode as Code;
     match error {
-        RouteError::NotFound => {
-            Told::new(404, Code::Unsupported, "there is nothing at this path; the API is at /v2/")
-        }
+        RouteError::NotFound => Told::new(
+            404,
+            Code::Unsupported,
+            "there is nothing at this path; the API is at /v2/",
+        ),
         RouteError::MethodNotAllowed { allow } => Told::new(
             405,
             Code::Unsupported,
             format!("this method does not work here; allowed are {allow}"),
         ),
-        RouteError::Encoding => {
-            Told::new(400, Code::NameInvalid, "the path is not percent-encoded UTF-8")
-        }
+        RouteError::Encoding => Told::new(
+            400,
+            Code::NameInvalid,
+            "the path is not percent-encoded UTF-8",
+        ),
         RouteError::Name { name, error } => {
             Told::new(400, Code::NameInvalid, error).detail(json!({ "name": name }))
         }
@@ -210,10 +232,12 @@ fn route(error: &RouteError) -> Told {
         RouteError::Tag { tag, push: true } => {
             Told::new(400, Code::ManifestInvalid, TagError).detail(json!({ "tag": tag }))
         }
-        RouteError::Tag { tag, push: false } => {
-            Told::new(404, Code::ManifestUnknown, format!("no tag can be called {tag:?}: {TagError}"))
-                .detail(json!({ "tag": tag }))
-        }
+        RouteError::Tag { tag, push: false } => Told::new(
+            404,
+            Code::ManifestUnknown,
+            format!("no tag can be called {tag:?}: {TagError}"),
+        )
+        .detail(json!({ "tag": tag })),
         RouteError::Upload { id } => Told::new(
             404,
             Code::BlobUploadUnknown,
@@ -248,7 +272,9 @@ fn registry(error: &Error) -> Told {
         Error::UploadUnknown { .. } => told(404, Code::BlobUploadUnknown),
         Error::UploadBusy { .. } => told(409, Code::BlobUploadInvalid),
         Error::UploadsTooMany { .. } => told(429, Code::TooManyRequests),
-        Error::OffsetMismatch { expected, found, .. } => told(416, Code::BlobUploadInvalid)
+        Error::OffsetMismatch {
+            expected, found, ..
+        } => told(416, Code::BlobUploadInvalid)
             .detail(json!({ "expected": expected, "found": found })),
         Error::SizeMismatch { .. } => told(400, Code::SizeInvalid),
         Error::BlobTooLarge { limit } => {
@@ -262,19 +288,25 @@ fn registry(error: &Error) -> Told {
 
 /// A body that could not be received.
 fn source(error: &std::io::Error) -> Told {
-    let found = error.get_ref().and_then(|inner| inner.downcast_ref::<BodyError>());
+    let found = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<BodyError>());
     match found {
         Some(BodyError::TooLarge { limit }) => Told::new(
             413,
             ErrorCode::SizeInvalid,
             format!("the body is larger than {limit} bytes, the most that is accepted here"),
         ),
-        Some(BodyError::TooSlow) => {
-            Told::new(408, ErrorCode::BlobUploadInvalid, "the body arrives too slowly")
-        }
-        Some(BodyError::BadFraming(why)) => {
-            Told::new(400, ErrorCode::BlobUploadInvalid, format!("the body is malformed: {why}"))
-        }
+        Some(BodyError::TooSlow) => Told::new(
+            408,
+            ErrorCode::BlobUploadInvalid,
+            "the body arrives too slowly",
+        ),
+        Some(BodyError::BadFraming(why)) => Told::new(
+            400,
+            ErrorCode::BlobUploadInvalid,
+            format!("the body is malformed: {why}"),
+        ),
         Some(BodyError::Truncated | BodyError::Io(_)) | None => Told::new(
             400,
             ErrorCode::SizeInvalid,
@@ -292,9 +324,11 @@ fn store(kind: ErrorKind) -> Told {
             Code::Denied,
             "the registry's disk is full; free some space and try again. Pulling still works",
         ),
-        ErrorKind::Closed | ErrorKind::Locked => {
-            Told::new(503, Code::Unknown, "the registry is stopping; try again in a moment")
-        }
+        ErrorKind::Closed | ErrorKind::Locked => Told::new(
+            503,
+            Code::Unknown,
+            "the registry is stopping; try again in a moment",
+        ),
         ErrorKind::Corrupt | ErrorKind::Newer | ErrorKind::Denied | ErrorKind::Io => Told::new(
             500,
             Code::Unknown,
@@ -306,10 +340,16 @@ fn store(kind: ErrorKind) -> Told {
 /// Parses a digest that came in a query.
 pub fn parse_digest(text: Option<String>) -> Result<Digest, Failure> {
     match text {
-        None => Err(Failure::DigestInvalid { digest: None, error: DigestError::Malformed }),
+        None => Err(Failure::DigestInvalid {
+            digest: None,
+            error: DigestError::Malformed,
+        }),
         Some(text) => match text.parse() {
             Ok(digest) => Ok(digest),
-            Err(error) => Err(Failure::DigestInvalid { digest: Some(text), error }),
+            Err(error) => Err(Failure::DigestInvalid {
+                digest: Some(text),
+                error,
+            }),
         },
     }
 }

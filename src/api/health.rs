@@ -22,7 +22,10 @@ pub fn base() -> Response {
 
 /// `GET /healthz`: the process answers.
 pub fn alive() -> Response {
-    json_body(Response::new(200).header("Cache-Control", "no-cache"), &json!({ "status": "ok" }))
+    json_body(
+        Response::new(200).header("Cache-Control", "no-cache"),
+        &json!({ "status": "ok" }),
+    )
 }
 
 /// `GET /readyz`: the catalog answers and the disk can be written.
@@ -31,10 +34,16 @@ pub fn ready(api: &Api) -> Response {
         Ok(()) => (200, json!({ "status": "ok" })),
         Err(error) => {
             log::warn!("not ready: {error}");
-            (503, json!({ "status": "not ready", "reason": reason(&error) }))
+            (
+                503,
+                json!({ "status": "not ready", "reason": reason(&error) }),
+            )
         }
     };
-    json_body(Response::new(status).header("Cache-Control", "no-cache"), &body)
+    json_body(
+        Response::new(status).header("Cache-Control", "no-cache"),
+        &body,
+    )
 }
 
 /// Which part fails, without a path of the server.

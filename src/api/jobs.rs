@@ -45,7 +45,10 @@ impl Jobs {
             .name("sweep".to_owned())
             .stack_size(256 << 10)
             .spawn(move || run(&registry, clock.as_ref(), options, &stopped))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 }
 
@@ -61,7 +64,9 @@ impl Drop for Jobs {
 
 fn run(registry: &Registry, clock: &dyn Clock, options: SweepOptions, stopped: &Receiver<()>) {
     let shards: Vec<Shard> = Shard::all().collect();
-    let mut rounds = shards.chunks(shards.len().div_ceil(SWEEPS_PER_ROUND)).cycle();
+    let mut rounds = shards
+        .chunks(shards.len().div_ceil(SWEEPS_PER_ROUND))
+        .cycle();
     let mut next = Instant::now() + options.interval;
     loop {
         match stopped.recv_deadline(next) {
@@ -82,7 +87,9 @@ fn sweep(registry: &Registry, clock: &dyn Clock, options: SweepOptions, shards: 
             Err(error) => log::warn!("expired uploads could not be removed: {error}"),
         }
     }
-    let Some(before) = now.checked_sub(options.orphan_age) else { return };
+    let Some(before) = now.checked_sub(options.orphan_age) else {
+        return;
+    };
     for shard in shards {
         match registry.sweep_orphans(*shard, before) {
             Ok(0) => {}

@@ -25,7 +25,9 @@ pub fn tags(
     let query = Query::new(request.query.as_deref());
     let max = api.options.tags_page_max;
     let limit = page_size(query, max, max)?;
-    let page = api.registry.tags(repository, query.get("last").as_deref(), limit)?;
+    let page = api
+        .registry
+        .tags(repository, query.get("last").as_deref(), limit)?;
     let response = Response::new(200);
     let body = json!({ "name": repository.as_str(), "tags": page.items });
     let path = format!("/v2/{repository}/tags/list");
@@ -36,9 +38,14 @@ pub fn tags(
 /// `GET /v2/_catalog`
 pub fn catalog(api: &Api, request: &Request<'_>) -> Result<Response, Failure> {
     let query = Query::new(request.query.as_deref());
-    let limit =
-        page_size(query, api.options.catalog_page_default, api.options.catalog_page_max)?;
-    let page = api.registry.repositories(query.get("last").as_deref(), limit)?;
+    let limit = page_size(
+        query,
+        api.options.catalog_page_default,
+        api.options.catalog_page_max,
+    )?;
+    let page = api
+        .registry
+        .repositories(query.get("last").as_deref(), limit)?;
     let next = page.items.last().filter(|_| page.more);
     let response = linked(Response::new(200), "/v2/_catalog", limit, next);
     Ok(json_body(response, &json!({ "repositories": page.items })))
@@ -52,10 +59,18 @@ pub fn referrers(
     subject: &Digest,
 ) -> Result<Response, Failure> {
     let query = Query::new(request.query.as_deref());
-    let types: Vec<String> = query.all("artifactType").filter(|own| !own.is_empty()).collect();
+    let types: Vec<String> = query
+        .all("artifactType")
+        .filter(|own| !own.is_empty())
+        .collect();
     let limit = page_size(query, REFERRERS_MAX, REFERRERS_MAX)?;
-    let last = query.get("last").map(|text| super::error::parse_digest(Some(text))).transpose()?;
-    let page = api.registry.referrers(repository, subject, &types, last.as_ref(), limit)?;
+    let last = query
+        .get("last")
+        .map(|text| super::error::parse_digest(Some(text)))
+        .transpose()?;
+    let page = api
+        .registry
+        .referrers(repository, subject, &types, last.as_ref(), limit)?;
     let mut response = Response::new(200);
     if !types.is_empty() {
         response = response.header("OCI-Filters-Applied", "artifactType");
@@ -68,7 +83,11 @@ pub fn referrers(
         response = response.header("Link", next_link(&path, &parameters));
     }
     let manifests: Vec<Entry<'_>> = page.items.iter().map(Entry::of).collect();
-    let body = Index { schema_version: 2, media_type: OCI_IMAGE_INDEX, manifests };
+    let body = Index {
+        schema_version: 2,
+        media_type: OCI_IMAGE_INDEX,
+        manifests,
+    };
     Ok(json_typed(response, OCI_IMAGE_INDEX, &body))
 }
 

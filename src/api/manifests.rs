@@ -22,7 +22,12 @@ pub fn get(
         return Ok(found(known, &facts.digest, &facts.media_type, body));
     }
     let row = api.registry.manifest(repository, reference)?;
-    Ok(found(known, &row.digest, &row.media_type, ResponseBody::Shared(row.bytes)))
+    Ok(found(
+        known,
+        &row.digest,
+        &row.media_type,
+        ResponseBody::Shared(row.bytes),
+    ))
 }
 
 fn found(
@@ -49,15 +54,22 @@ pub fn put(
 ) -> Result<Response, Failure> {
     let tags = tag_parameters(api, request, reference)?;
     let limit = api.registry.options().manifest_bytes_max;
-    let bytes = request.body.read_to_vec(limit).map_err(|error| match error {
-        BodyError::TooLarge { limit } => Failure::Registry(Error::ManifestTooLarge { limit }),
-        other => other.into(),
-    })?;
+    let bytes = request
+        .body
+        .read_to_vec(limit)
+        .map_err(|error| match error {
+            BodyError::TooLarge { limit } => Failure::Registry(Error::ManifestTooLarge { limit }),
+            other => other.into(),
+        })?;
     let content_type = request.headers.get("content-type");
     let pushed =
-        api.registry.push_manifest(repository, reference, tags.clone(), content_type, bytes)?;
+        api.registry
+            .push_manifest(repository, reference, tags.clone(), content_type, bytes)?;
     let mut response = Response::new(201)
-        .header("Location", format!("/v2/{repository}/manifests/{}", pushed.digest))
+        .header(
+            "Location",
+            format!("/v2/{repository}/manifests/{}", pushed.digest),
+        )
         .header("Docker-Content-Digest", pushed.digest.to_string());
     if let Some(subject) = pushed.subject {
         response = response.header("OCI-Subject", subject.to_string());
@@ -82,7 +94,10 @@ fn tag_parameters(
     let texts: Vec<String> = Query::new(request.query.as_deref()).all("tag").collect();
     let limit = api.options.tags_max;
     if texts.len() > limit {
-        return Err(Failure::TagsTooMany { count: texts.len(), limit });
+        return Err(Failure::TagsTooMany {
+            count: texts.len(),
+            limit,
+        });
     }
     texts.into_iter().map(parse_tag).collect()
 }

@@ -63,7 +63,11 @@ pub struct Api {
 impl Api {
     /// The API of `registry`.
     pub fn new(registry: Arc<Registry>, options: Options) -> Self {
-        Self { registry, options, ids: RequestIds::new() }
+        Self {
+            registry,
+            options,
+            ids: RequestIds::new(),
+        }
     }
 
     fn dispatch(&self, request: &mut Request<'_>) -> Result<Response, Failure> {
@@ -93,8 +97,9 @@ impl Api {
 impl Handler for Api {
     fn handle(&self, request: &mut Request<'_>) -> Response {
         let id = self.ids.next();
-        let response =
-            self.dispatch(request).unwrap_or_else(|failure| error::render(&failure, &id));
+        let response = self
+            .dispatch(request)
+            .unwrap_or_else(|failure| error::render(&failure, &id));
         sign(response, id)
     }
 
@@ -145,10 +150,17 @@ impl RequestIds {
     fn new() -> Self {
         // Without randomness the process id still tells two runs apart well enough for a log.
         let process = getrandom::u32().unwrap_or_else(|_| std::process::id());
-        Self { process, count: AtomicU32::new(0) }
+        Self {
+            process,
+            count: AtomicU32::new(0),
+        }
     }
 
     fn next(&self) -> String {
-        format!("{:08x}-{:08x}", self.process, self.count.fetch_add(1, Ordering::Relaxed))
+        format!(
+            "{:08x}-{:08x}",
+            self.process,
+            self.count.fetch_add(1, Ordering::Relaxed)
+        )
     }
 }

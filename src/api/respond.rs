@@ -34,7 +34,10 @@ pub fn json_typed(
 /// are both `0-0`: clients refuse a range that ends before it starts.
 pub fn upload_headers(response: Response, key: &UploadKey, offset: u64) -> Response {
     response
-        .header("Location", format!("/v2/{}/blobs/uploads/{}", key.repository, key.id))
+        .header(
+            "Location",
+            format!("/v2/{}/blobs/uploads/{}", key.repository, key.id),
+        )
         .header("Range", format!("0-{}", offset.saturating_sub(1)))
         .header("Docker-Upload-UUID", key.id.to_string())
 }

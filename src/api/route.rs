@@ -5,7 +5,9 @@
 //! places to finish.
 
 use crate::http::{Method, percent};
-use crate::oci::{Digest, DigestError, Reference, ReferenceError, RepositoryName, RepositoryNameError};
+use crate::oci::{
+    Digest, DigestError, Reference, ReferenceError, RepositoryName, RepositoryNameError,
+};
 use crate::store::blobs::{UploadId, UploadKey};
 
 /// A request that is understood.
@@ -117,8 +119,9 @@ impl Route {
         if let Some(name) = rest.strip_suffix("/tags/list") {
             return read_only(method, || Ok(Self::Tags(repository(name)?)));
         }
-        if let Some(name) =
-            rest.strip_suffix("/blobs/uploads/").or_else(|| rest.strip_suffix("/blobs/uploads"))
+        if let Some(name) = rest
+            .strip_suffix("/blobs/uploads/")
+            .or_else(|| rest.strip_suffix("/blobs/uploads"))
         {
             return match method {
                 Method::Post => Ok(Self::StartUpload(repository(name)?)),
@@ -131,9 +134,9 @@ impl Route {
         match resource {
             "manifests" => Self::manifest(method, name, last),
             "blobs" => Self::blob(method, name, last),
-            "referrers" => {
-                read_only(method, || Ok(Self::Referrers(repository(name)?, digest(last)?)))
-            }
+            "referrers" => read_only(method, || {
+                Ok(Self::Referrers(repository(name)?, digest(last)?))
+            }),
             "uploads" => match name.strip_suffix("/blobs") {
                 Some(name) => Self::upload(method, name, last),
                 None => Err(RouteError::NotFound),
@@ -152,12 +155,14 @@ impl Route {
         };
         let name = repository(name)?;
         let reference = last.parse().map_err(|error| match error {
-            ReferenceError::Digest(error) => {
-                RouteError::Digest { digest: last.to_owned(), error }
-            }
-            ReferenceError::Tag(_) => {
-                RouteError::Tag { tag: last.to_owned(), push: method == Method::Put }
-            }
+            ReferenceError::Digest(error) => RouteError::Digest {
+                digest: last.to_owned(),
+                error,
+            },
+            ReferenceError::Tag(_) => RouteError::Tag {
+                tag: last.to_owned(),
+                push: method == Method::Put,
+            },
         })?;
         Ok(make(name, reference))
     }
@@ -181,8 +186,9 @@ impl Route {
             _ => return Err(RouteError::MethodNotAllowed { allow: UPLOAD }),
         };
         let repository = repository(name)?;
-        let id: UploadId =
-            last.parse().map_err(|()| RouteError::Upload { id: last.to_owned() })?;
+        let id: UploadId = last.parse().map_err(|()| RouteError::Upload {
+            id: last.to_owned(),
+        })?;
         Ok(make(UploadKey { repository, id }))
     }
 }
@@ -199,9 +205,15 @@ fn read_only(
 }
 
 fn repository(name: &str) -> Result<RepositoryName, RouteError> {
-    name.parse().map_err(|error| RouteError::Name { name: name.to_owned(), error })
+    name.parse().map_err(|error| RouteError::Name {
+        name: name.to_owned(),
+        error,
+    })
 }
 
 fn digest(text: &str) -> Result<Digest, RouteError> {
-    text.parse().map_err(|error| RouteError::Digest { digest: text.to_owned(), error })
+    text.parse().map_err(|error| RouteError::Digest {
+        digest: text.to_owned(),
+        error,
+    })
 }

@@ -66,7 +66,11 @@ fn routes() {
         (Put, "/v2/a/tags/list", "method"),
         (Get, "/v2/foo/manifests/tags/list", "tags foo/manifests"),
         (Get, "/v2/a/manifests/v1", "get manifest a v1"),
-        (Get, "/v2/a/blobs/uploads/manifests/v1", "get manifest a/blobs/uploads v1"),
+        (
+            Get,
+            "/v2/a/blobs/uploads/manifests/v1",
+            "get manifest a/blobs/uploads v1",
+        ),
         (Put, "/v2/a/manifests/v1", "put manifest a v1"),
         (Delete, "/v2/a/manifests/v1", "delete manifest a v1"),
         (Patch, "/v2/a/manifests/v1", "method"),
@@ -101,7 +105,10 @@ fn routes() {
     for (method, path, expected) in rows {
         assert_eq!(short(method, path), expected, "{method} {path}");
     }
-    assert!(matches!(Route::parse(Options, "/v2/a/blobs/uploads/"), Ok(Route::Options(_))));
+    assert!(matches!(
+        Route::parse(Options, "/v2/a/blobs/uploads/"),
+        Ok(Route::Options(_))
+    ));
 }
 
 /// Every failure there is, with the status and code it must have.
@@ -110,46 +117,135 @@ fn failures() -> Vec<(Failure, u16, ErrorCode)> {
     let name = || "a".parse().expect("a name");
     let digest = Digest::of(Algorithm::Sha256, b"");
     let id: UploadId = UPLOAD.parse().expect("an id");
-    let key = UploadKey { repository: name(), id: id.clone() };
+    let key = UploadKey {
+        repository: name(),
+        id: id.clone(),
+    };
     let of_store = |kind| Error::Store(store::Error::new(kind, "reading", "/secret/path"));
     let of_body = |error: BodyError| Error::Source(error.into());
     let route = [
         (RouteError::NotFound, 404, Code::Unsupported),
-        (RouteError::MethodNotAllowed { allow: "GET" }, 405, Code::Unsupported),
+        (
+            RouteError::MethodNotAllowed { allow: "GET" },
+            405,
+            Code::Unsupported,
+        ),
         (RouteError::Encoding, 400, Code::NameInvalid),
         (
-            RouteError::Name { name: String::new(), error: RepositoryNameError::Empty },
+            RouteError::Name {
+                name: String::new(),
+                error: RepositoryNameError::Empty,
+            },
             400,
             Code::NameInvalid,
         ),
         (
-            RouteError::Digest { digest: String::new(), error: DigestError::Malformed },
+            RouteError::Digest {
+                digest: String::new(),
+                error: DigestError::Malformed,
+            },
             400,
             Code::DigestInvalid,
         ),
-        (RouteError::Tag { tag: ".x".to_owned(), push: true }, 400, Code::ManifestInvalid),
-        (RouteError::Tag { tag: ".x".to_owned(), push: false }, 404, Code::ManifestUnknown),
-        (RouteError::Upload { id: "x".to_owned() }, 404, Code::BlobUploadUnknown),
+        (
+            RouteError::Tag {
+                tag: ".x".to_owned(),
+                push: true,
+            },
+            400,
+            Code::ManifestInvalid,
+        ),
+        (
+            RouteError::Tag {
+                tag: ".x".to_owned(),
+                push: false,
+            },
+            404,
+            Code::ManifestUnknown,
+        ),
+        (
+            RouteError::Upload { id: "x".to_owned() },
+            404,
+            Code::BlobUploadUnknown,
+        ),
     ];
     let registry = [
         (Error::NameUnknown { name: name() }, 404, Code::NameUnknown),
         (Error::BlobUnknown { digest }, 404, Code::BlobUnknown),
-        (Error::ManifestUnknown { reference: Reference::Digest(digest) }, 404, Code::ManifestUnknown),
-        (Error::ManifestInvalid(ManifestError::SchemaVersion), 400, Code::ManifestInvalid),
-        (Error::ManifestReferencesMissing { digests: vec![digest] }, 400, Code::ManifestBlobUnknown),
-        (Error::ManifestReferencesTooMany { count: 2, limit: 1 }, 400, Code::ManifestInvalid),
-        (Error::ManifestTooLarge { limit: 1 }, 413, Code::ManifestInvalid),
-        (Error::DigestMismatch { expected: digest, actual: None }, 400, Code::DigestInvalid),
-        (Error::UploadUnknown { id: id.clone() }, 404, Code::BlobUploadUnknown),
-        (Error::UploadBusy { id: id.clone() }, 409, Code::BlobUploadInvalid),
-        (Error::UploadsTooMany { limit: 1 }, 429, Code::TooManyRequests),
-        (Error::SizeMismatch { declared: 1, received: 2 }, 400, Code::SizeInvalid),
+        (
+            Error::ManifestUnknown {
+                reference: Reference::Digest(digest),
+            },
+            404,
+            Code::ManifestUnknown,
+        ),
+        (
+            Error::ManifestInvalid(ManifestError::SchemaVersion),
+            400,
+            Code::ManifestInvalid,
+        ),
+        (
+            Error::ManifestReferencesMissing {
+                digests: vec![digest],
+            },
+            400,
+            Code::ManifestBlobUnknown,
+        ),
+        (
+            Error::ManifestReferencesTooMany { count: 2, limit: 1 },
+            400,
+            Code::ManifestInvalid,
+        ),
+        (
+            Error::ManifestTooLarge { limit: 1 },
+            413,
+            Code::ManifestInvalid,
+        ),
+        (
+            Error::DigestMismatch {
+                expected: digest,
+                actual: None,
+            },
+            400,
+            Code::DigestInvalid,
+        ),
+        (
+            Error::UploadUnknown { id: id.clone() },
+            404,
+            Code::BlobUploadUnknown,
+        ),
+        (
+            Error::UploadBusy { id: id.clone() },
+            409,
+            Code::BlobUploadInvalid,
+        ),
+        (
+            Error::UploadsTooMany { limit: 1 },
+            429,
+            Code::TooManyRequests,
+        ),
+        (
+            Error::SizeMismatch {
+                declared: 1,
+                received: 2,
+            },
+            400,
+            Code::SizeInvalid,
+        ),
         (Error::BlobTooLarge { limit: 1 }, 413, Code::SizeInvalid),
         (Error::DeleteDisabled, 405, Code::Unsupported),
         (of_body(BodyError::Truncated), 400, Code::SizeInvalid),
         (of_body(BodyError::TooSlow), 408, Code::BlobUploadInvalid),
-        (of_body(BodyError::TooLarge { limit: 1 }), 413, Code::SizeInvalid),
-        (of_body(BodyError::BadFraming("no")), 400, Code::BlobUploadInvalid),
+        (
+            of_body(BodyError::TooLarge { limit: 1 }),
+            413,
+            Code::SizeInvalid,
+        ),
+        (
+            of_body(BodyError::BadFraming("no")),
+            400,
+            Code::BlobUploadInvalid,
+        ),
         (of_store(ErrorKind::Full), 507, Code::Denied),
         (of_store(ErrorKind::Corrupt), 500, Code::Unknown),
         (of_store(ErrorKind::Denied), 500, Code::Unknown),
@@ -160,16 +256,42 @@ fn failures() -> Vec<(Failure, u16, ErrorCode)> {
     ];
     let others = [
         (
-            Failure::DigestInvalid { digest: None, error: DigestError::Malformed },
+            Failure::DigestInvalid {
+                digest: None,
+                error: DigestError::Malformed,
+            },
             400,
             Code::DigestInvalid,
         ),
-        (Failure::TagInvalid(".x".to_owned()), 400, Code::ManifestInvalid),
-        (Failure::TagsTooMany { count: 2, limit: 1 }, 414, Code::ManifestInvalid),
-        (Failure::PageSizeInvalid("x".to_owned()), 400, Code::Unsupported),
-        (Failure::RangeInvalid("x".to_owned()), 416, Code::BlobUploadInvalid),
         (
-            Failure::Upload { key, error: Error::OffsetMismatch { id, expected: 5, found: 0 } },
+            Failure::TagInvalid(".x".to_owned()),
+            400,
+            Code::ManifestInvalid,
+        ),
+        (
+            Failure::TagsTooMany { count: 2, limit: 1 },
+            414,
+            Code::ManifestInvalid,
+        ),
+        (
+            Failure::PageSizeInvalid("x".to_owned()),
+            400,
+            Code::Unsupported,
+        ),
+        (
+            Failure::RangeInvalid("x".to_owned()),
+            416,
+            Code::BlobUploadInvalid,
+        ),
+        (
+            Failure::Upload {
+                key,
+                error: Error::OffsetMismatch {
+                    id,
+                    expected: 5,
+                    found: 0,
+                },
+            },
             416,
             Code::BlobUploadInvalid,
         ),
@@ -177,7 +299,11 @@ fn failures() -> Vec<(Failure, u16, ErrorCode)> {
     route
         .into_iter()
         .map(|(error, status, code)| (Failure::Route(error), status, code))
-        .chain(registry.into_iter().map(|(e, status, code)| (Failure::Registry(e), status, code)))
+        .chain(
+            registry
+                .into_iter()
+                .map(|(e, status, code)| (Failure::Registry(e), status, code)),
+        )
         .chain(others)
         .collect()
 }
@@ -187,7 +313,9 @@ fn every_failure_has_its_status_and_code_and_a_body_of_the_right_shape() {
     let known: BTreeSet<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
     for (failure, status, code) in failures() {
         let response = render(&failure, "id-1");
-        let ResponseBody::Bytes(bytes) = &response.body else { panic!("{failure:?}") };
+        let ResponseBody::Bytes(bytes) = &response.body else {
+            panic!("{failure:?}")
+        };
         let body: Value = serde_json::from_slice(bytes).expect("JSON");
         let first = &body["errors"][0];
         assert_eq!(response.status, status, "{failure:?}");
@@ -195,21 +323,38 @@ fn every_failure_has_its_status_and_code_and_a_body_of_the_right_shape() {
         assert!(known.contains(first["code"].as_str().expect("a code")));
         assert_eq!(first["detail"]["request_id"], "id-1");
         let message = first["message"].as_str().expect("a message");
-        assert!(!message.is_empty() && !message.contains("/secret"), "{message}");
+        assert!(
+            !message.is_empty() && !message.contains("/secret"),
+            "{message}"
+        );
     }
 }
 
 #[test]
 fn an_offset_mismatch_tells_where_to_go_on() {
     let id: UploadId = UPLOAD.parse().expect("an id");
-    let key = UploadKey { repository: "a".parse().expect("a name"), id: id.clone() };
-    let error = Error::OffsetMismatch { id, expected: 5, found: 0 };
+    let key = UploadKey {
+        repository: "a".parse().expect("a name"),
+        id: id.clone(),
+    };
+    let error = Error::OffsetMismatch {
+        id,
+        expected: 5,
+        found: 0,
+    };
     let response = render(&Failure::Upload { key, error }, "x");
     let header = |name: &str| {
-        response.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.to_string())
+        response
+            .headers
+            .iter()
+            .find(|(own, _)| own == name)
+            .map(|(_, value)| value.to_string())
     };
     assert_eq!(header("Range"), Some("0-4".to_owned()));
-    assert_eq!(header("Location"), Some(format!("/v2/a/blobs/uploads/{UPLOAD}")));
+    assert_eq!(
+        header("Location"),
+        Some(format!("/v2/a/blobs/uploads/{UPLOAD}"))
+    );
 }
 
 #[test]

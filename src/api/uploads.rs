@@ -28,18 +28,27 @@ pub fn start(
     } else if let Some(digest) = query.get("digest") {
         let digest = parse_digest(Some(digest))?;
         let length = request.body.declared_length();
-        api.registry.push_blob(repository, length, &mut request.body, &digest)?;
+        api.registry
+            .push_blob(repository, length, &mut request.body, &digest)?;
         return Ok(blob_created(repository, &digest));
     }
     let algorithm = match query.get("digest-algorithm") {
         None => Algorithm::Sha256,
         Some(name) => match name.parse() {
             Ok(algorithm) => algorithm,
-            Err(error) => return Err(Failure::DigestInvalid { digest: Some(name), error }),
+            Err(error) => {
+                return Err(Failure::DigestInvalid {
+                    digest: Some(name),
+                    error,
+                });
+            }
         },
     };
     let id = api.registry.start_upload(repository, algorithm)?;
-    let key = UploadKey { repository: repository.clone(), id };
+    let key = UploadKey {
+        repository: repository.clone(),
+        id,
+    };
     Ok(upload_headers(Response::new(202), &key, 0))
 }
 
@@ -74,7 +83,10 @@ pub fn patch(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Re
     let offset = api
         .registry
         .append(key, chunk, &mut request.body)
-        .map_err(|error| Failure::Upload { key: key.clone(), error })?;
+        .map_err(|error| Failure::Upload {
+            key: key.clone(),
+            error,
+        })?;
     Ok(upload_headers(Response::new(202), key, offset))
 }
 
@@ -84,7 +96,10 @@ pub fn put(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Resp
     let chunk = chunk(request)?;
     api.registry
         .finish_upload(key, chunk, &mut request.body, &digest)
-        .map_err(|error| Failure::Upload { key: key.clone(), error })?;
+        .map_err(|error| Failure::Upload {
+            key: key.clone(),
+            error,
+        })?;
     Ok(blob_created(&key.repository, &digest))
 }
 
@@ -99,18 +114,28 @@ pub fn cancel(api: &Api, key: &UploadKey) -> Result<Response, Failure> {
 fn chunk(request: &Request<'_>) -> Result<Chunk, Failure> {
     let length = request.body.declared_length();
     let Some(header) = request.headers.get("content-range") else {
-        return Ok(Chunk { range: None, length });
+        return Ok(Chunk {
+            range: None,
+            length,
+        });
     };
     let value = header.trim();
-    let value = value.strip_prefix("bytes").map_or(value, |rest| rest.trim_start_matches([' ', '=']));
+    let value = value
+        .strip_prefix("bytes")
+        .map_or(value, |rest| rest.trim_start_matches([' ', '=']));
     let value = value.split('/').next().unwrap_or_default().trim();
     let number = |text: &str| {
-        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten()
+        text.bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then(|| text.parse::<u64>().ok())
+            .flatten()
     };
     let range = value
         .split_once('-')
         .and_then(|(first, last)| Some((number(first)?, number(last)?)))
         .ok_or_else(|| Failure::RangeInvalid(header.to_owned()))?;
-    Ok(Chunk { range: Some(range), length })
+    Ok(Chunk {
+        range: Some(range),
+        length,
+    })
 }
-

@@ -39,12 +39,18 @@ pub fn run(settings: Settings, options: CheckOptions, output: Output) -> Result<
         );
         return Err(Error::Io(io::Error::new(io::ErrorKind::NotFound, why)));
     }
-    let unit = if options.deep { Unit::Bytes } else { Unit::Items("blobs") };
+    let unit = if options.deep {
+        Unit::Bytes
+    } else {
+        Unit::Items("blobs")
+    };
     let style = Style::for_stderr(output.json || output.quiet);
     let mut bar = Bar::new(Box::new(io::stderr()), style, "checking", unit, None);
     let report = match Coracle::open(settings) {
         Ok(coracle) => {
-            let outcome = coracle.registry().check(options, &mut |at| bar.set(at.done, Some(at.total)));
+            let outcome = coracle
+                .registry()
+                .check(options, &mut |at| bar.set(at.done, Some(at.total)));
             coracle.close()?;
             outcome.map_err(|error| Error::Io(io::Error::other(error.to_string())))?
         }
@@ -61,7 +67,11 @@ pub fn run(settings: Settings, options: CheckOptions, output: Output) -> Result<
     if !output.quiet {
         print(&report, output)?;
     }
-    Ok(if report.is_sound() { Exit::Ok } else { Exit::Failed })
+    Ok(if report.is_sound() {
+        Exit::Ok
+    } else {
+        Exit::Failed
+    })
 }
 
 /// Has the running server check itself, and follows it to its end.
@@ -70,12 +80,16 @@ fn ask_server(layout: &Layout, options: CheckOptions, bar: &mut Bar) -> io::Resu
     let body = serde_json::to_vec(&options)?;
     let (status, answer) = request_unix(&socket, "POST", "/check", &body)?;
     if status != 202 {
-        return Err(io::Error::other(String::from_utf8_lossy(&answer).into_owned()));
+        return Err(io::Error::other(
+            String::from_utf8_lossy(&answer).into_owned(),
+        ));
     }
     loop {
         let (_, answer) = request_unix(&socket, "GET", "/check", &[])?;
         match serde_json::from_slice(&answer)? {
-            CheckState::Running { progress: Progress { done, total } } => bar.set(done, Some(total)),
+            CheckState::Running {
+                progress: Progress { done, total },
+            } => bar.set(done, Some(total)),
             CheckState::Done { report } => return Ok(report),
             CheckState::Failed { reason } => return Err(io::Error::other(reason)),
             CheckState::Idle => {
@@ -93,8 +107,17 @@ fn print(report: &Report, output: Output) -> io::Result<()> {
         return writeln!(out);
     }
     for finding in &report.findings {
-        let mended = if finding.repaired { " (dealt with)" } else { "" };
-        writeln!(out, "{}: {}{mended}", finding.subject, finding.kind.as_str())?;
+        let mended = if finding.repaired {
+            " (dealt with)"
+        } else {
+            ""
+        };
+        writeln!(
+            out,
+            "{}: {}{mended}",
+            finding.subject,
+            finding.kind.as_str()
+        )?;
     }
     let listed = report.findings.len() as u64;
     let found = report.faults + report.orphans;
@@ -106,14 +129,21 @@ fn print(report: &Report, output: Output) -> io::Result<()> {
         "{} blobs with {} bytes{}: {} faults, {} orphans with {} bytes, {} dealt with",
         report.blobs,
         report.blob_bytes,
-        if report.options.deep { ", all hashed" } else { "" },
+        if report.options.deep {
+            ", all hashed"
+        } else {
+            ""
+        },
         report.faults,
         report.orphans,
         report.orphan_bytes,
         report.repaired
     )?;
     if report.faults > report.repaired {
-        writeln!(out, "run `coracle check --repair` to take what is broken out of service, and push it again to heal it")?;
+        writeln!(
+            out,
+            "run `coracle check --repair` to take what is broken out of service, and push it again to heal it"
+        )?;
     }
     Ok(())
 }

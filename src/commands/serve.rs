@@ -36,7 +36,10 @@ pub fn run(settings: Settings) -> Result<(), Error> {
             io::Error::new(error.kind(), format!("writing {}: {error}", path.display()))
         })?;
     }
-    log::info!("serving on {}", addresses.iter().map(url).collect::<Vec<_>>().join(", "));
+    log::info!(
+        "serving on {}",
+        addresses.iter().map(url).collect::<Vec<_>>().join(", ")
+    );
     serving.run()?;
     if let Some(path) = &ready_file {
         // Whoever removed it first did what was to be done.
@@ -49,16 +52,21 @@ pub fn run(settings: Settings) -> Result<(), Error> {
 
 fn watch_signals(handle: ServerHandle) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    thread::Builder::new().name("signals".to_owned()).stack_size(128 << 10).spawn(move || {
-        for _ in signals.forever() {
-            if STOPPING.swap(true, Ordering::SeqCst) {
-                log::warn!("stopping at once");
-                handle.stop_now();
-            } else {
-                log::info!("stopping: running requests may finish; signal again to stop at once");
-                handle.stop();
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .stack_size(128 << 10)
+        .spawn(move || {
+            for _ in signals.forever() {
+                if STOPPING.swap(true, Ordering::SeqCst) {
+                    log::warn!("stopping at once");
+                    handle.stop_now();
+                } else {
+                    log::info!(
+                        "stopping: running requests may finish; signal again to stop at once"
+                    );
+                    handle.stop();
+                }
             }
-        }
-    })?;
+        })?;
     Ok(())
 }

@@ -46,6 +46,9 @@ fn parse(answer: &[u8]) -> io::Result<(u16, Vec<u8>)> {
         Ok(httparse::Status::Complete(head)) => {
             Ok((response.code.unwrap_or_default(), answer[head..].to_vec()))
         }
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is no HTTP response")),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the answer is no HTTP response",
+        )),
     }
 }

@@ -83,7 +83,10 @@ impl Registry {
     }
 
     fn served_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
-        match self.catalog.read(|tx| tx.repository_blob(repository, digest))? {
+        match self
+            .catalog
+            .read(|tx| tx.repository_blob(repository, digest))?
+        {
             Some(row) if !row.quarantined => Ok(row.size),
             _ => Err(Error::BlobUnknown { digest: *digest }),
         }

@@ -114,7 +114,11 @@ impl Report {
         self.faults += u64::from(kind.is_fault());
         self.repaired += u64::from(repaired);
         if self.findings.len() < FINDINGS_MAX {
-            self.findings.push(Finding { kind, subject: subject.to_string(), repaired });
+            self.findings.push(Finding {
+                kind,
+                subject: subject.to_string(),
+                repaired,
+            });
         }
     }
 }
@@ -151,8 +155,14 @@ impl Registry {
         let totals = self.catalog.read(|tx| tx.totals())?;
         let mut run = Run {
             registry: self,
-            report: Report { options, ..Report::default() },
-            progress: Progress { done: 0, total: total(options, &totals) },
+            report: Report {
+                options,
+                ..Report::default()
+            },
+            progress: Progress {
+                done: 0,
+                total: total(options, &totals),
+            },
             tell: progress,
             buffer: vec![0; if options.deep { READ_BYTES } else { 0 }],
         };
@@ -169,7 +179,11 @@ impl Registry {
 }
 
 const fn total(options: CheckOptions, totals: &Totals) -> u64 {
-    if options.deep { totals.blob_bytes + totals.manifests } else { totals.blobs }
+    if options.deep {
+        totals.blob_bytes + totals.manifests
+    } else {
+        totals.blobs
+    }
 }
 
 impl Run<'_> {
@@ -181,7 +195,10 @@ impl Run<'_> {
     fn blob_rows(&mut self) -> Result<(), Error> {
         let mut last: Option<Digest> = None;
         loop {
-            let rows = self.registry.catalog.read(|tx| tx.blobs(last.as_ref(), ROWS_PER_READ))?;
+            let rows = self
+                .registry
+                .catalog
+                .read(|tx| tx.blobs(last.as_ref(), ROWS_PER_READ))?;
             let Some((digest, _)) = rows.last() else {
                 return Ok(());
             };
@@ -197,7 +214,11 @@ impl Run<'_> {
         self.report.blob_bytes += row.size;
         let found = self.registry.blobs.size(digest)?;
         if row.quarantined || found != Some(row.size) {
-            self.advance(if self.report.options.deep { row.size } else { 1 });
+            self.advance(if self.report.options.deep {
+                row.size
+            } else {
+                1
+            });
             return self.suspect(digest);
         }
         if self.report.options.deep {
@@ -215,7 +236,10 @@ impl Run<'_> {
         let registry = self.registry;
         let (row, found) = {
             let _owned = registry.locks.lock(digest);
-            (registry.catalog.read(|tx| tx.blob(digest))?, registry.blobs.size(digest)?)
+            (
+                registry.catalog.read(|tx| tx.blob(digest))?,
+                registry.blobs.size(digest)?,
+            )
         };
         let kind = match (row, found) {
             (None, _) => return Ok(()),
@@ -245,7 +269,9 @@ impl Run<'_> {
         let repair = self.report.options.repair;
         if repair {
             let digest = *digest;
-            registry.catalog.write(move |tx| tx.set_quarantine(&digest, true))?;
+            registry
+                .catalog
+                .write(move |tx| tx.set_quarantine(&digest, true))?;
             registry.blobs.quarantine(&digest)?;
         }
         self.report.add(FindingKind::BlobCorrupt, digest, repair);
@@ -284,7 +310,10 @@ impl Run<'_> {
         let mut last: Option<(String, Digest)> = None;
         loop {
             let after = last.as_ref().map(|(name, digest)| (name.as_str(), digest));
-            let rows = self.registry.catalog.read(|tx| tx.manifests(after, ROWS_PER_READ / 10))?;
+            let rows = self
+                .registry
+                .catalog
+                .read(|tx| tx.manifests(after, ROWS_PER_READ / 10))?;
             let Some((name, row)) = rows.last() else {
                 return Ok(());
             };
@@ -293,7 +322,8 @@ impl Run<'_> {
                 self.report.manifests += 1;
                 if Digest::of(row.digest.algorithm(), &row.bytes) != row.digest {
                     let subject = format!("{name}@{}", row.digest);
-                    self.report.add(FindingKind::ManifestCorrupt, subject, false);
+                    self.report
+                        .add(FindingKind::ManifestCorrupt, subject, false);
                 }
             }
             self.advance(rows.len() as u64);
@@ -316,7 +346,11 @@ impl Run<'_> {
 
     fn file(&mut self, entry: &Entry) -> Result<(), Error> {
         let registry = self.registry;
-        if registry.catalog.read(|tx| tx.blob(&entry.digest))?.is_some() {
+        if registry
+            .catalog
+            .read(|tx| tx.blob(&entry.digest))?
+            .is_some()
+        {
             return Ok(());
         }
         let removed = if self.report.options.repair {
@@ -324,7 +358,11 @@ impl Run<'_> {
         } else {
             // Not an orphan if a push is between its rename and its row.
             let _owned = registry.locks.lock(&entry.digest);
-            if registry.catalog.read(|tx| tx.blob(&entry.digest))?.is_some() {
+            if registry
+                .catalog
+                .read(|tx| tx.blob(&entry.digest))?
+                .is_some()
+            {
                 return Ok(());
             }
             false

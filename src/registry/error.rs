@@ -112,15 +112,30 @@ impl fmt::Display for Error {
                 digests.len()
             ),
             Self::ManifestReferencesTooMany { count, limit } => {
-                write!(f, "the manifest has {count} descriptors, the most is {limit}")
+                write!(
+                    f,
+                    "the manifest has {count} descriptors, the most is {limit}"
+                )
             }
             Self::ManifestTooLarge { limit } => {
-                write!(f, "the manifest is larger than {limit} bytes, the most that is accepted")
+                write!(
+                    f,
+                    "the manifest is larger than {limit} bytes, the most that is accepted"
+                )
             }
-            Self::DigestMismatch { expected, actual: Some(actual) } => {
-                write!(f, "the content hashes to {actual}, not to {expected}; send it again")
+            Self::DigestMismatch {
+                expected,
+                actual: Some(actual),
+            } => {
+                write!(
+                    f,
+                    "the content hashes to {actual}, not to {expected}; send it again"
+                )
             }
-            Self::DigestMismatch { expected, actual: None } => {
+            Self::DigestMismatch {
+                expected,
+                actual: None,
+            } => {
                 write!(f, "the content does not hash to {expected}; send it again")
             }
             Self::UploadUnknown { id } => write!(
@@ -130,17 +145,28 @@ impl fmt::Display for Error {
             ),
             Self::UploadBusy { id } => write!(f, "upload {id} is in use by another request"),
             Self::UploadsTooMany { limit } => {
-                write!(f, "{limit} uploads are open, the most there may be; try again later")
+                write!(
+                    f,
+                    "{limit} uploads are open, the most there may be; try again later"
+                )
             }
-            Self::OffsetMismatch { expected, found, .. } => write!(
+            Self::OffsetMismatch {
+                expected, found, ..
+            } => write!(
                 f,
                 "the chunk starts at byte {found}, the upload goes on at byte {expected}"
             ),
             Self::SizeMismatch { declared, received } => {
-                write!(f, "the range covers {declared} bytes, the body has {received}")
+                write!(
+                    f,
+                    "the range covers {declared} bytes, the body has {received}"
+                )
             }
             Self::BlobTooLarge { limit } => {
-                write!(f, "the blob is larger than {limit} bytes, the most that is accepted")
+                write!(
+                    f,
+                    "the blob is larger than {limit} bytes, the most that is accepted"
+                )
             }
             Self::DeleteDisabled => f.write_str("deleting is switched off (delete.enabled)"),
             Self::Source(error) => write!(f, "the content could not be received: {error}"),

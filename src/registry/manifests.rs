@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{Error, Registry};
-use crate::oci::{Algorithm, Descriptor, Digest, Manifest, ManifestKind, Reference, RepositoryName, Tag};
+use crate::oci::{
+    Algorithm, Descriptor, Digest, Manifest, ManifestKind, Reference, RepositoryName, Tag,
+};
 use crate::store::Error as StoreError;
 use crate::store::catalog::{ManifestFacts, ManifestRow, NewManifest, ReadTx, ReferenceKind};
 
@@ -30,7 +32,9 @@ impl Registry {
             Reference::Tag(tag) => tx.manifest_by_tag(repository, tag),
             Reference::Digest(digest) => tx.manifest(repository, digest),
         })?;
-        row.ok_or_else(|| Error::ManifestUnknown { reference: reference.clone() })
+        row.ok_or_else(|| Error::ManifestUnknown {
+            reference: reference.clone(),
+        })
     }
 
     /// A manifest without its bytes.
@@ -46,7 +50,9 @@ impl Registry {
             Reference::Tag(tag) => tx.manifest_facts_by_tag(repository, tag),
             Reference::Digest(digest) => tx.manifest_facts(repository, digest),
         })?;
-        facts.ok_or_else(|| Error::ManifestUnknown { reference: reference.clone() })
+        facts.ok_or_else(|| Error::ManifestUnknown {
+            reference: reference.clone(),
+        })
     }
 
     /// Stores a manifest exactly as it is, and sets `reference` and `tags` to it when they are tags.
@@ -64,19 +70,29 @@ impl Registry {
         bytes: Vec<u8>,
     ) -> Result<Pushed, Error> {
         if bytes.len() as u64 > self.options.manifest_bytes_max {
-            return Err(Error::ManifestTooLarge { limit: self.options.manifest_bytes_max });
+            return Err(Error::ManifestTooLarge {
+                limit: self.options.manifest_bytes_max,
+            });
         }
         let (digest, mut tags) = match reference {
-            Reference::Tag(tag) => {
-                (Digest::of(Algorithm::Sha256, &bytes), [vec![tag.clone()], tags].concat())
-            }
+            Reference::Tag(tag) => (
+                Digest::of(Algorithm::Sha256, &bytes),
+                [vec![tag.clone()], tags].concat(),
+            ),
             Reference::Digest(expected) => (verified(expected, &bytes)?, tags),
         };
         tags.dedup();
         let manifest = Manifest::parse(&bytes, content_type).map_err(Error::ManifestInvalid)?;
         let references = self.references(&manifest)?;
-        let required = if self.options.references_check { required(&manifest) } else { Vec::new() };
-        let pushed = Pushed { digest, subject: manifest.subject };
+        let required = if self.options.references_check {
+            required(&manifest)
+        } else {
+            Vec::new()
+        };
+        let pushed = Pushed {
+            digest,
+            subject: manifest.subject,
+        };
         let repository = repository.clone();
         self.catalog.write(move |tx| {
             let missing = missing(tx, &repository, &required)?;
@@ -122,7 +138,9 @@ impl Registry {
         if found {
             return Ok(());
         }
-        let unknown = Error::ManifestUnknown { reference: reference.clone() };
+        let unknown = Error::ManifestUnknown {
+            reference: reference.clone(),
+        };
         Err(self.absent(repository, unknown))
     }
 
@@ -138,7 +156,10 @@ impl Registry {
             .collect();
         let limit = self.options.references_max;
         if references.len() > limit {
-            return Err(Error::ManifestReferencesTooMany { count: references.len(), limit });
+            return Err(Error::ManifestReferencesTooMany {
+                count: references.len(),
+                limit,
+            });
         }
         Ok(references)
     }
@@ -150,7 +171,10 @@ fn verified(expected: &Digest, bytes: &[u8]) -> Result<Digest, Error> {
     if actual == *expected {
         Ok(actual)
     } else {
-        Err(Error::DigestMismatch { expected: *expected, actual: Some(actual) })
+        Err(Error::DigestMismatch {
+            expected: *expected,
+            actual: Some(actual),
+        })
     }
 }
 
@@ -160,7 +184,10 @@ fn verified(expected: &Digest, bytes: &[u8]) -> Result<Digest, Error> {
 /// of an index whose type is none that a registry stores as a manifest.
 fn required(manifest: &Manifest) -> Vec<(ReferenceKind, Digest)> {
     let layers = manifest.layers.iter().filter(|layer| {
-        let foreign = layer.media_type.as_ref().is_some_and(|own| own.is_nondistributable());
+        let foreign = layer
+            .media_type
+            .as_ref()
+            .is_some_and(|own| own.is_nondistributable());
         !layer.has_urls && !foreign
     });
     let children = manifest.children.iter().filter(|child| {
@@ -176,7 +203,14 @@ fn required(manifest: &Manifest) -> Vec<(ReferenceKind, Digest)> {
         .collect();
     set.into_iter()
         .map(|(child, digest)| {
-            (if child { ReferenceKind::Child } else { ReferenceKind::Layer }, digest)
+            (
+                if child {
+                    ReferenceKind::Child
+                } else {
+                    ReferenceKind::Layer
+                },
+                digest,
+            )
         })
         .collect()
 }
@@ -192,7 +226,9 @@ fn missing(
     for (kind, digest) in required {
         let child = *kind == ReferenceKind::Child;
         let held = child && tx.manifest_facts(repository, digest)?.is_some()
-            || tx.repository_blob(repository, digest)?.is_some_and(|row| !row.quarantined);
+            || tx
+                .repository_blob(repository, digest)?
+                .is_some_and(|row| !row.quarantined);
         if !held {
             missing.push(*digest);
         }

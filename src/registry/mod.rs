@@ -82,7 +82,12 @@ impl<T> Page<T> {
 impl Registry {
     /// The registry over `catalog` and `blobs`, which must belong together.
     pub fn new(catalog: Arc<Catalog>, blobs: Arc<dyn BlobStore>, options: Options) -> Self {
-        Self { catalog, blobs, locks: DigestLocks::new(), options }
+        Self {
+            catalog,
+            blobs,
+            locks: DigestLocks::new(),
+            options,
+        }
     }
 
     /// The rules in force.
@@ -105,7 +110,11 @@ impl Registry {
     }
 
     fn require_delete(&self) -> Result<(), Error> {
-        if self.options.delete_enabled { Ok(()) } else { Err(Error::DeleteDisabled) }
+        if self.options.delete_enabled {
+            Ok(())
+        } else {
+            Err(Error::DeleteDisabled)
+        }
     }
 
     /// The error for a thing that is not in `repository`: the repository itself may be what is
@@ -113,7 +122,9 @@ impl Registry {
     fn absent(&self, repository: &RepositoryName, otherwise: Error) -> Error {
         match self.catalog.read(|tx| tx.repository_exists(repository)) {
             Ok(true) => otherwise,
-            Ok(false) => Error::NameUnknown { name: repository.clone() },
+            Ok(false) => Error::NameUnknown {
+                name: repository.clone(),
+            },
             Err(error) => Error::Store(error),
         }
     }
@@ -136,7 +147,8 @@ impl Registry {
             found.map_or_else(|| "none".to_owned(), |size| size.to_string())
         );
         let digest = *digest;
-        self.catalog.write(move |tx| tx.set_quarantine(&digest, true))?;
+        self.catalog
+            .write(move |tx| tx.set_quarantine(&digest, true))?;
         if found.is_some() {
             self.blobs.quarantine(&digest)?;
         }

@@ -17,7 +17,9 @@ impl Registry {
         let tags = self.catalog.read(|tx| {
             let tags = tx.tags(repository, last, limit.saturating_add(1))?;
             if tags.is_empty() && !tx.repository_exists(repository)? {
-                return Err(Error::NameUnknown { name: repository.clone() });
+                return Err(Error::NameUnknown {
+                    name: repository.clone(),
+                });
             }
             Ok(tags)
         })?;
@@ -29,7 +31,9 @@ impl Registry {
     /// # Errors
     /// [`Error::Store`].
     pub fn repositories(&self, last: Option<&str>, limit: usize) -> Result<Page<String>, Error> {
-        let names = self.catalog.read(|tx| tx.repositories(last, limit.saturating_add(1)))?;
+        let names = self
+            .catalog
+            .read(|tx| tx.repositories(last, limit.saturating_add(1)))?;
         Ok(Page::of(names, limit))
     }
 }

@@ -39,7 +39,10 @@ impl Registry {
         algorithm: Algorithm,
     ) -> Result<UploadId, Error> {
         let id = UploadId::random()?;
-        let key = UploadKey { repository: repository.clone(), id: id.clone() };
+        let key = UploadKey {
+            repository: repository.clone(),
+            id: id.clone(),
+        };
         self.blobs
             .start_upload(&key, algorithm)
             .map_err(|error| Error::of_upload(error, &id))?;
@@ -105,7 +108,15 @@ impl Registry {
             .blobs
             .start_anonymous_upload(digest.algorithm())
             .map_err(|error| Error::of_upload(error, &id))?;
-        self.receive(&id, upload.as_mut(), Chunk { range: None, length }, source)?;
+        self.receive(
+            &id,
+            upload.as_mut(),
+            Chunk {
+                range: None,
+                length,
+            },
+            source,
+        )?;
         self.admit(repository, upload, digest)
     }
 
@@ -133,7 +144,9 @@ impl Registry {
             return Ok(false);
         }
         self.catalog.write(move |tx| {
-            let held = tx.repository_blob(&from, &digest)?.is_some_and(|row| !row.quarantined);
+            let held = tx
+                .repository_blob(&from, &digest)?
+                .is_some_and(|row| !row.quarantined);
             if held {
                 tx.link_blob(&repository, &digest)?;
             }
@@ -150,11 +163,15 @@ impl Registry {
         digest: &Digest,
         limit: usize,
     ) -> Result<Vec<RepositoryName>, Error> {
-        Ok(self.catalog.read(|tx| tx.blob_repositories(digest, limit))?)
+        Ok(self
+            .catalog
+            .read(|tx| tx.blob_repositories(digest, limit))?)
     }
 
     fn claim(&self, key: &UploadKey) -> Result<Box<dyn Upload>, Error> {
-        self.blobs.claim_upload(key).map_err(|error| Error::of_upload(error, &key.id))
+        self.blobs
+            .claim_upload(key)
+            .map_err(|error| Error::of_upload(error, &key.id))
     }
 
     /// Copies a chunk into the upload. Nothing of it counts until the caller acknowledges it.
@@ -205,7 +222,11 @@ impl Registry {
             return Ok(chunk.length);
         };
         if first != offset || last < first {
-            return Err(Error::OffsetMismatch { id: id.clone(), expected: offset, found: first });
+            return Err(Error::OffsetMismatch {
+                id: id.clone(),
+                expected: offset,
+                found: first,
+            });
         }
         let declared = (last - first).saturating_add(1);
         match chunk.length {
@@ -232,9 +253,10 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), Error> {
         let staged = upload.finish(digest).map_err(|error| match error {
-            FinishError::DigestMismatch { actual } => {
-                Error::DigestMismatch { expected: *digest, actual: Some(actual) }
-            }
+            FinishError::DigestMismatch { actual } => Error::DigestMismatch {
+                expected: *digest,
+                actual: Some(actual),
+            },
             FinishError::Store(error) => Error::Store(error),
         })?;
         let _owned = self.locks.lock(digest);
@@ -258,7 +280,9 @@ impl Registry {
 
     fn link(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), Error> {
         let (repository, digest) = (repository.clone(), *digest);
-        Ok(self.catalog.write(move |tx| tx.link_blob(&repository, &digest))?)
+        Ok(self
+            .catalog
+            .write(move |tx| tx.link_blob(&repository, &digest))?)
     }
 
     fn store(&self, repository: &RepositoryName, staged: StagedBlob) -> Result<(), Error> {

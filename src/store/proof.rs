@@ -31,7 +31,10 @@ impl Shard {
     /// Every shard there is.
     pub fn all() -> impl Iterator<Item = Self> {
         Algorithm::ALL.into_iter().flat_map(|algorithm| {
-            (0..=u8::MAX).map(move |first_byte| Self { algorithm, first_byte })
+            (0..=u8::MAX).map(move |first_byte| Self {
+                algorithm,
+                first_byte,
+            })
         })
     }
 }

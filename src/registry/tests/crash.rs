@@ -49,7 +49,10 @@ fn work(registry: &Registry) -> Acknowledged {
         }
         let single = vec![200 + round; 300];
         let content = digest(&single);
-        if registry.push_blob(&repository, None, &mut &single[..], &content).is_ok() {
+        if registry
+            .push_blob(&repository, None, &mut &single[..], &content)
+            .is_ok()
+        {
             done.blobs.push(single);
         }
         let manifest = image(&[&config, &layer], None);
@@ -71,7 +74,10 @@ fn push_in_chunks(registry: &Registry, bytes: &[u8]) -> Result<(), Error> {
     let id = registry.start_upload(&repository, crate::oci::Algorithm::Sha256)?;
     let key = UploadKey { repository, id };
     let (head, tail) = bytes.split_at(bytes.len() / 2);
-    let chunk = |bytes: &[u8]| Chunk { range: None, length: Some(bytes.len() as u64) };
+    let chunk = |bytes: &[u8]| Chunk {
+        range: None,
+        length: Some(bytes.len() as u64),
+    };
     registry.append(&key, chunk(head), &mut &head[..])?;
     registry.finish_upload(&key, chunk(tail), &mut &tail[..], &digest(bytes))
 }
@@ -87,7 +93,10 @@ fn delete_and_push_again(registry: &Registry, done: &mut Acknowledged) {
             done.deleted.push(content);
         }
     }
-    if registry.push_blob(&repository, None, &mut &back[..], &digest(&back)).is_ok() {
+    if registry
+        .push_blob(&repository, None, &mut &back[..], &digest(&back))
+        .is_ok()
+    {
         done.deleted.retain(|own| *own != digest(&back));
         done.blobs.push(back);
     }
@@ -97,7 +106,13 @@ fn delete_and_push_again(registry: &Registry, done: &mut Acknowledged) {
 fn examine(disk: &CrashDisk, database: &Path, done: &Acknowledged, what: &str) {
     let registry = open(disk, database).expect("what is left can be opened");
     let report = registry
-        .check(CheckOptions { deep: true, repair: false }, &mut |_| ())
+        .check(
+            CheckOptions {
+                deep: true,
+                repair: false,
+            },
+            &mut |_| (),
+        )
         .expect("a report");
     assert!(report.is_sound(), "{what}: {:?}", report.findings);
     let repository = name("a");
@@ -105,7 +120,10 @@ fn examine(disk: &CrashDisk, database: &Path, done: &Acknowledged, what: &str) {
         let blob = registry.open_blob(&repository, &digest(bytes));
         let blob = blob.unwrap_or_else(|error| panic!("{what}: {error}"));
         let mut found = Vec::new();
-        blob.reader.into_read().read_to_end(&mut found).expect("readable");
+        blob.reader
+            .into_read()
+            .read_to_end(&mut found)
+            .expect("readable");
         assert_eq!(&found, bytes, "{what}");
     }
     for (word, manifest) in &done.tags {
@@ -114,7 +132,10 @@ fn examine(disk: &CrashDisk, database: &Path, done: &Acknowledged, what: &str) {
         assert_eq!(&row.bytes[..], &manifest[..], "{what}");
     }
     for content in &done.deleted {
-        assert!(registry.open_blob(&repository, content).is_err(), "{what}: {content} came back");
+        assert!(
+            registry.open_blob(&repository, content).is_err(),
+            "{what}: {content} came back"
+        );
     }
 }
 
@@ -124,7 +145,10 @@ fn run(database: &Path, faults: Faults) -> (CrashDisk, Acknowledged) {
     let registry = open(&disk, database).expect("a fresh store");
     disk.set_faults(faults);
     let done = work(&registry);
-    registry.catalog().close(std::time::Duration::from_secs(10)).expect("closed");
+    registry
+        .catalog()
+        .close(std::time::Duration::from_secs(10))
+        .expect("closed");
     (disk, done)
 }
 
@@ -132,13 +156,21 @@ fn run(database: &Path, faults: Faults) -> (CrashDisk, Acknowledged) {
 fn a_crash_at_any_sync_point_loses_nothing_that_was_acknowledged() {
     let folder = tempfile::tempdir().expect("a folder");
     let (disk, done) = run(&folder.path().join("whole.db"), Faults::default());
-    assert_eq!((done.blobs.len(), done.tags.len(), done.deleted.len()), (8, 3, 1));
+    assert_eq!(
+        (done.blobs.len(), done.tags.len(), done.deleted.len()),
+        (8, 3, 1)
+    );
     for point in 0..=disk.syncs() {
-        for (number, (names, tail)) in
-            Names::ALL.iter().flat_map(|names| Tail::ALL.iter().map(move |t| (names, t))).enumerate()
+        for (number, (names, tail)) in Names::ALL
+            .iter()
+            .flat_map(|names| Tail::ALL.iter().map(move |t| (names, t)))
+            .enumerate()
         {
             let database = folder.path().join(format!("sync-{point}-{number}.db"));
-            let faults = Faults { freeze_at_sync: Some(point), ..Faults::default() };
+            let faults = Faults {
+                freeze_at_sync: Some(point),
+                ..Faults::default()
+            };
             let (disk, done) = run(&database, faults);
             let what = format!("sync {point}, case {number}");
             examine(&disk.crash(*names, *tail), &database, &done, &what);
@@ -152,7 +184,10 @@ fn the_end_of_the_process_at_any_disk_call_loses_nothing_that_was_acknowledged()
     let (disk, _) = run(&folder.path().join("whole.db"), Faults::default());
     for point in 0..=disk.calls() {
         let database = folder.path().join(format!("call-{point}.db"));
-        let faults = Faults { freeze_at_call: Some(point), ..Faults::default() };
+        let faults = Faults {
+            freeze_at_call: Some(point),
+            ..Faults::default()
+        };
         let (disk, done) = run(&database, faults);
         examine(&disk.kill(), &database, &done, &format!("call {point}"));
     }
@@ -165,7 +200,10 @@ fn a_failure_of_any_disk_call_loses_nothing_that_was_acknowledged() {
     for error in [EIO, ENOSPC] {
         for point in 0..=disk.calls() {
             let database = folder.path().join(format!("fail-{error}-{point}.db"));
-            let faults = Faults { fail_at_call: Some((point, error)), ..Faults::default() };
+            let faults = Faults {
+                fail_at_call: Some((point, error)),
+                ..Faults::default()
+            };
             let (disk, done) = run(&database, faults);
             let what = format!("error {error} at call {point}");
             disk.set_faults(Faults::default());

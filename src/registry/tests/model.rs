@@ -18,10 +18,19 @@ const BLOBS: usize = 5;
 #[derive(Clone, Debug)]
 enum Step {
     PushBlob(usize, usize),
-    Mount { to: usize, from: usize, blob: usize },
+    Mount {
+        to: usize,
+        from: usize,
+        blob: usize,
+    },
     DeleteBlob(usize, usize),
     /// An image of two blobs, by tag or by digest, perhaps about an earlier image.
-    PushImage { repository: usize, blobs: (usize, usize), tag: Option<usize>, subject: Option<(usize, usize)> },
+    PushImage {
+        repository: usize,
+        blobs: (usize, usize),
+        tag: Option<usize>,
+        subject: Option<(usize, usize)>,
+    },
     DeleteImage(usize, (usize, usize)),
     DeleteTag(usize, usize),
 }
@@ -63,12 +72,19 @@ struct Model {
 
 impl Model {
     fn holds(&self, repository: &str, blob: &Digest) -> bool {
-        self.blobs.get(repository).is_some_and(|blobs| blobs.contains(blob))
+        self.blobs
+            .get(repository)
+            .is_some_and(|blobs| blobs.contains(blob))
     }
 
     fn exists(&self, repository: &str) -> bool {
-        self.blobs.get(repository).is_some_and(|set| !set.is_empty())
-            || self.manifests.get(repository).is_some_and(|map| !map.is_empty())
+        self.blobs
+            .get(repository)
+            .is_some_and(|set| !set.is_empty())
+            || self
+                .manifests
+                .get(repository)
+                .is_some_and(|map| !map.is_empty())
     }
 }
 
@@ -88,13 +104,24 @@ fn apply(registry: &Registry, model: &mut Model, step: &Step) {
             let (at, bytes) = (REPOSITORIES[repository], blob(number));
             let content = digest(&bytes);
             registry
-                .push_blob(&name(at), Some(bytes.len() as u64), &mut &bytes[..], &content)
+                .push_blob(
+                    &name(at),
+                    Some(bytes.len() as u64),
+                    &mut &bytes[..],
+                    &content,
+                )
                 .expect("a blob is taken");
             model.blobs.entry(at).or_default().insert(content);
         }
-        Step::Mount { to, from, blob: number } => {
+        Step::Mount {
+            to,
+            from,
+            blob: number,
+        } => {
             let (to, from, content) = (REPOSITORIES[to], REPOSITORIES[from], digest(&blob(number)));
-            let mounted = registry.mount(&name(to), &content, &name(from)).expect("an answer");
+            let mounted = registry
+                .mount(&name(to), &content, &name(from))
+                .expect("an answer");
             assert_eq!(mounted, model.holds(from, &content));
             if mounted {
                 model.blobs.entry(to).or_default().insert(content);
@@ -109,14 +136,35 @@ fn apply(registry: &Registry, model: &mut Model, step: &Step) {
                 Err(other) => panic!("{other}"),
             }
         }
-        Step::PushImage { repository, blobs, tag: at_tag, subject } => {
-            push_image(registry, model, REPOSITORIES[repository], blobs, at_tag, subject);
+        Step::PushImage {
+            repository,
+            blobs,
+            tag: at_tag,
+            subject,
+        } => {
+            push_image(
+                registry,
+                model,
+                REPOSITORIES[repository],
+                blobs,
+                at_tag,
+                subject,
+            );
         }
         Step::DeleteImage(repository, blobs) => {
             let at = REPOSITORIES[repository];
             let content = digest(&image_of(blobs, None).0);
-            let held = model.manifests.entry(at).or_default().remove(&content).is_some();
-            model.tags.entry(at).or_default().retain(|_, target| *target != content);
+            let held = model
+                .manifests
+                .entry(at)
+                .or_default()
+                .remove(&content)
+                .is_some();
+            model
+                .tags
+                .entry(at)
+                .or_default()
+                .retain(|_, target| *target != content);
             let outcome = registry.delete_manifest(&name(at), &Reference::Digest(content));
             assert_eq!(outcome.is_ok(), held, "{outcome:?}");
         }
@@ -139,14 +187,21 @@ fn push_image(
 ) {
     let (bytes, subject) = image_of(blobs, about);
     let content = digest(&bytes);
-    let complete = [blobs.0, blobs.1].iter().all(|own| model.holds(at, &digest(&blob(*own))));
-    let reference =
-        at_tag.map_or(Reference::Digest(content), |own| Reference::Tag(tag(TAGS[own])));
+    let complete = [blobs.0, blobs.1]
+        .iter()
+        .all(|own| model.holds(at, &digest(&blob(*own))));
+    let reference = at_tag.map_or(Reference::Digest(content), |own| {
+        Reference::Tag(tag(TAGS[own]))
+    });
     match registry.push_manifest(&name(at), &reference, Vec::new(), None, bytes.clone()) {
         Ok(pushed) => {
             assert!(complete);
             assert_eq!((pushed.digest, pushed.subject), (content, subject));
-            model.manifests.entry(at).or_default().insert(content, (bytes, subject));
+            model
+                .manifests
+                .entry(at)
+                .or_default()
+                .insert(content, (bytes, subject));
             if let Some(own) = at_tag {
                 model.tags.entry(at).or_default().insert(TAGS[own], content);
             }
@@ -157,9 +212,15 @@ fn push_image(
 }
 
 fn compare(registry: &Registry, model: &Model) {
-    let existing: Vec<String> =
-        REPOSITORIES.iter().filter(|own| model.exists(own)).map(ToString::to_string).collect();
-    assert_eq!(registry.repositories(None, 10).expect("a page").items, existing);
+    let existing: Vec<String> = REPOSITORIES
+        .iter()
+        .filter(|own| model.exists(own))
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        registry.repositories(None, 10).expect("a page").items,
+        existing
+    );
     for at in REPOSITORIES {
         for number in 0..BLOBS {
             let content = digest(&blob(number));
@@ -167,13 +228,21 @@ fn compare(registry: &Registry, model: &Model) {
             assert_eq!(held, model.holds(at, &content), "{at} {content}");
         }
         for (content, (bytes, _)) in model.manifests.get(at).into_iter().flatten() {
-            let row = registry.manifest(&name(at), &Reference::Digest(*content)).expect("kept");
+            let row = registry
+                .manifest(&name(at), &Reference::Digest(*content))
+                .expect("kept");
             assert_eq!(&row.bytes[..], &bytes[..]);
         }
         compare_tags(registry, model, at);
         compare_referrers(registry, model, at);
     }
-    let report = registry.check(CheckOptions { deep: true, repair: false }, &mut |_| ());
+    let report = registry.check(
+        CheckOptions {
+            deep: true,
+            repair: false,
+        },
+        &mut |_| (),
+    );
     let report = report.expect("a report");
     assert!(report.findings.is_empty(), "{:?}", report.findings);
 }
@@ -181,12 +250,19 @@ fn compare(registry: &Registry, model: &Model) {
 fn compare_tags(registry: &Registry, model: &Model, at: &str) {
     let expected = model.tags.get(at).cloned().unwrap_or_default();
     match registry.tags(&name(at), None, 10) {
-        Ok(page) => assert!(page.items.iter().map(String::as_str).eq(expected.keys().copied())),
+        Ok(page) => assert!(
+            page.items
+                .iter()
+                .map(String::as_str)
+                .eq(expected.keys().copied())
+        ),
         Err(Error::NameUnknown { .. }) => assert!(!model.exists(at)),
         Err(other) => panic!("{other}"),
     }
     for word in TAGS {
-        let found = registry.manifest_facts(&name(at), &Reference::Tag(tag(word))).ok();
+        let found = registry
+            .manifest_facts(&name(at), &Reference::Tag(tag(word)))
+            .ok();
         assert_eq!(found.map(|facts| facts.digest), expected.get(word).copied());
     }
 }
@@ -195,8 +271,13 @@ fn compare_referrers(registry: &Registry, model: &Model, at: &str) {
     let manifests = model.manifests.get(at).cloned().unwrap_or_default();
     let subjects: BTreeSet<Digest> = manifests.values().filter_map(|own| own.1).collect();
     for subject in subjects {
-        let page = registry.referrers(&name(at), &subject, &[], None, 100).expect("a page");
-        let expected = manifests.iter().filter(|(_, own)| own.1 == Some(subject)).map(|own| *own.0);
+        let page = registry
+            .referrers(&name(at), &subject, &[], None, 100)
+            .expect("a page");
+        let expected = manifests
+            .iter()
+            .filter(|(_, own)| own.1 == Some(subject))
+            .map(|own| *own.0);
         assert!(page.items.iter().map(|own| own.digest).eq(expected));
     }
 }

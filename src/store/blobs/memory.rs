@@ -250,8 +250,9 @@ impl Drop for Staged {
 }
 
 fn full(doing: &'static str, bytes_max: u64) -> Error {
-    Error::new(ErrorKind::Full, doing, "an upload")
-        .because(format!("the store in memory holds at most {bytes_max} bytes"))
+    Error::new(ErrorKind::Full, doing, "an upload").because(format!(
+        "the store in memory holds at most {bytes_max} bytes"
+    ))
 }
 
 impl BlobStore for MemoryBlobStore {
@@ -335,11 +336,7 @@ impl BlobStore for MemoryBlobStore {
         self.remove(digest)
     }
 
-    fn walk_shard(
-        &self,
-        shard: Shard,
-        each: &mut dyn FnMut(Entry) -> bool,
-    ) -> Result<(), Error> {
+    fn walk_shard(&self, shard: Shard, each: &mut dyn FnMut(Entry) -> bool) -> Result<(), Error> {
         // Copied first, so that `each` may use the store.
         let state = self.shared.lock();
         let entries: Vec<Entry> = state

@@ -227,11 +227,7 @@ pub trait BlobStore: Send + Sync {
     ///
     /// # Errors
     /// A folder that cannot be read.
-    fn walk_shard(
-        &self,
-        shard: Shard,
-        each: &mut dyn FnMut(Entry) -> bool,
-    ) -> Result<(), Error>;
+    fn walk_shard(&self, shard: Shard, each: &mut dyn FnMut(Entry) -> bool) -> Result<(), Error>;
 
     /// Calls `each` with every stored blob, shard by shard; `each` returning false ends the walk.
     ///

@@ -12,16 +12,18 @@ use crate::store::{Error, Shard};
 
 /// Makes the folders of a data folder, unless the mark says that this was done: it is made after
 /// everything else was synced, so that to see it is enough.
-pub(super) fn make_folders<D: Disk>(
-    disk: &D,
-    layout: &Layout,
-    relaxed: bool,
-) -> Result<(), Error> {
+pub(super) fn make_folders<D: Disk>(disk: &D, layout: &Layout, relaxed: bool) -> Result<(), Error> {
     let make = || -> io::Result<()> {
         if disk.lookup(&layout.shards_made())?.is_some() {
             return Ok(());
         }
-        let sync = |path: &Path| if relaxed { Ok(()) } else { disk.sync_folder(path) };
+        let sync = |path: &Path| {
+            if relaxed {
+                Ok(())
+            } else {
+                disk.sync_folder(path)
+            }
+        };
         let (root, blobs) = (layout.root(), layout.blobs());
         for path in [root, &blobs, &layout.uploads(), &layout.quarantine()] {
             disk.make_folder(path)?;

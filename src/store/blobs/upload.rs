@@ -211,7 +211,9 @@ impl<D: Disk> Upload for FileUpload<D> {
             return Ok(());
         };
         // Set first: a reservation that failed half-way is given back as well.
-        session.reserved_to = session.reserved_to.max(session.length.saturating_add(bytes));
+        session.reserved_to = session
+            .reserved_to
+            .max(session.length.saturating_add(bytes));
         disk.reserve(&session.file, session.length, count)
             .map_err(|error| Error::io("reserving space for", "an upload", error))
     }
@@ -247,8 +249,7 @@ impl<D: Disk> Upload for FileUpload<D> {
             hasher: session.hasher.clone(),
         };
         if named
-            && let Err(error) =
-                write_checkpoint(disk, &path, &mut session.state, &reached, boot)
+            && let Err(error) = write_checkpoint(disk, &path, &mut session.state, &reached, boot)
         {
             self.broken = true;
             self.doubtful = self.restore_checkpoint().is_err();
@@ -266,7 +267,8 @@ impl<D: Disk> Upload for FileUpload<D> {
         let staged = Staged::take(&mut self);
         // When it did not verify, dropping what was staged removes it.
         let size = verified?;
-        let holder = staged.ok_or_else(|| Error::new(ErrorKind::Closed, "finishing", "an upload"))?;
+        let holder =
+            staged.ok_or_else(|| Error::new(ErrorKind::Closed, "finishing", "an upload"))?;
         Ok(StagedBlob {
             digest: *expected,
             size,

@@ -169,10 +169,7 @@ fn a_full_disk_keeps_what_was_acknowledged() {
         ..Faults::default()
     });
     let mut upload = store.claim_upload(&key).unwrap();
-    assert_eq!(
-        upload.reserve(2 << 20).unwrap_err().kind(),
-        ErrorKind::Full
-    );
+    assert_eq!(upload.reserve(2 << 20).unwrap_err().kind(), ErrorKind::Full);
     upload.append(&bytes(2, 500)).unwrap();
     let error = upload.append(&bytes(3, 50_000)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Full);
@@ -285,7 +282,14 @@ fn walk_passes_over_what_is_no_blob() {
     }
     // A digest in another digest's shard.
     let mut strange = digest.hex();
-    strange.replace_range(..2, if strange.starts_with("00") { "01" } else { "00" });
+    strange.replace_range(
+        ..2,
+        if strange.starts_with("00") {
+            "01"
+        } else {
+            "00"
+        },
+    );
     drop(disk.create(&folder.join(strange)).unwrap());
     let mut found = Vec::new();
     store

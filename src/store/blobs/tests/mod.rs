@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use super::crash_disk::CrashDisk;
 use super::{
-    BlobStore, FileBlobStore, FinishError, Opened, Options, UploadError, UploadId,
-    UploadKey,
+    BlobStore, FileBlobStore, FinishError, Opened, Options, UploadError, UploadId, UploadKey,
 };
 use crate::oci::{Algorithm, Digest};
 use crate::store::layout::Layout;
@@ -87,11 +86,7 @@ fn push_blob(store: &dyn BlobStore, content: &[u8]) -> Result<Digest, Error> {
 /// The two ways to publish.
 type Publish = fn(&dyn BlobStore, StagedBlob) -> Result<StoredBlob, Error>;
 
-fn push_blob_by(
-    store: &dyn BlobStore,
-    content: &[u8],
-    publish: Publish,
-) -> Result<Digest, Error> {
+fn push_blob_by(store: &dyn BlobStore, content: &[u8], publish: Publish) -> Result<Digest, Error> {
     let digest = sha256(content);
     let mut upload = match store.start_anonymous_upload(Algorithm::Sha256) {
         Ok(upload) => upload,
@@ -134,5 +129,6 @@ fn session_file(key: &UploadKey) -> PathBuf {
 }
 
 fn is_state(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "state")
+    path.extension()
+        .is_some_and(|extension| extension == "state")
 }
