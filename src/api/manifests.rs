@@ -74,9 +74,9 @@ pub fn put(
     if let Some(subject) = pushed.subject {
         response = response.header("OCI-Subject", subject.to_string());
     }
-    if !tags.is_empty() {
-        let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
-        response = response.header("OCI-Tag", tags.join(", "));
+    // A header for each tag: the specification allows lists too, but clients compare whole values.
+    for tag in &tags {
+        response = response.header("OCI-Tag", tag.to_string());
     }
     Ok(response)
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::crash_disk::CrashDisk;
 use super::{
-    BlobStore, FileBlobStore, FinishError, Opened, Options, UploadError, UploadId, UploadKey,
+    BlobStore, FileBlobStore, FinishError, FileOptions as Options, Opened, UploadError, UploadId, UploadKey,
 };
 use crate::oci::{Algorithm, Digest};
 use crate::store::layout::Layout;
@@ -80,7 +80,7 @@ fn push_chunk(store: &dyn BlobStore, key: &UploadKey, chunk: &[u8]) {
 
 /// All the steps of a blob that arrives in one request.
 fn push_blob(store: &dyn BlobStore, content: &[u8]) -> Result<Digest, Error> {
-    push_blob_by(store, content, BlobStore::publish)
+    push_blob_by(store, content, |store, staged| store.publish(staged))
 }
 
 /// The two ways to publish.
