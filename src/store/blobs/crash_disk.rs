@@ -548,7 +548,9 @@ impl Disk for CrashDisk {
     fn reader(&self, file: CrashFile) -> io::Result<BlobReader> {
         let mut world = self.world();
         world.call()?;
-        Ok(BlobReader::Memory(world.inode(&file).live.as_slice().into()))
+        Ok(BlobReader::Memory(
+            world.inode(&file).live.as_slice().into(),
+        ))
     }
 
     fn boot_id(&self) -> Option<[u8; 16]> {

@@ -12,9 +12,9 @@ use std::time::{Duration, SystemTime};
 
 use super::disk::{Access, Disk, RealDisk};
 use super::health::Health;
+use super::resume;
 use super::sessions::Sessions;
 use super::upload::{self, FileUpload, Session, Staged};
-use super::resume;
 use super::{BlobStore, Entry, Opened, Upload, UploadError, UploadId, UploadKey};
 use crate::oci::{Algorithm, Digest};
 use crate::store::layout::Layout;
@@ -189,7 +189,10 @@ impl<D: Disk> BlobStore for FileBlobStore<D> {
         let (mut staged, stored) = self.staged(staged)?;
         let digest = *stored.digest();
         let publishing = |error| Error::io("publishing blob", digest, error);
-        if self.rename_if_new(&mut staged, &digest).map_err(publishing)? {
+        if self
+            .rename_if_new(&mut staged, &digest)
+            .map_err(publishing)?
+        {
             staged.sync(&digest)?;
         } else {
             staged.sync(&digest)?;

@@ -55,11 +55,7 @@ impl Health {
 }
 
 /// Writes a few bytes durably and removes them.
-pub(super) fn write_and_remove<D: Disk>(
-    disk: &D,
-    path: &Path,
-    relaxed: bool,
-) -> Result<(), Error> {
+pub(super) fn write_and_remove<D: Disk>(disk: &D, path: &Path, relaxed: bool) -> Result<(), Error> {
     let probing = |error| Error::io("probing", path.display(), error);
     let file = match disk.create(path) {
         // Left by a probe that did not come to its end.

@@ -250,8 +250,9 @@ impl Drop for Staged {
 }
 
 fn full(doing: &'static str, bytes_max: u64) -> Error {
-    Error::new(ErrorKind::Full, doing, "an upload")
-        .because(format!("the store in memory holds at most {bytes_max} bytes"))
+    Error::new(ErrorKind::Full, doing, "an upload").because(format!(
+        "the store in memory holds at most {bytes_max} bytes"
+    ))
 }
 
 impl BlobStore for MemoryBlobStore {

@@ -12,16 +12,18 @@ use crate::store::{Error, Shard};
 
 /// Makes the folders of a data folder, unless the mark says that this was done: it is made after
 /// everything else was synced, so that to see it is enough.
-pub(super) fn make_folders<D: Disk>(
-    disk: &D,
-    layout: &Layout,
-    relaxed: bool,
-) -> Result<(), Error> {
+pub(super) fn make_folders<D: Disk>(disk: &D, layout: &Layout, relaxed: bool) -> Result<(), Error> {
     let make = || -> io::Result<()> {
         if disk.lookup(&layout.shards_made())?.is_some() {
             return Ok(());
         }
-        let sync = |path: &Path| if relaxed { Ok(()) } else { disk.sync_folder(path) };
+        let sync = |path: &Path| {
+            if relaxed {
+                Ok(())
+            } else {
+                disk.sync_folder(path)
+            }
+        };
         let (root, blobs) = (layout.root(), layout.blobs());
         for path in [root, &blobs, &layout.uploads(), &layout.quarantine()] {
             disk.make_folder(path)?;
@@ -47,32 +49,32 @@ pub(super) fn make_folders<D: Disk>(
 
 /// Makes one shard's folder again, durably. Takes the mark away first, so that a process that
 /// dies half-way leaves the rest to the next start.
-pub(super) fn make_shard<D: Disk>(shared: &Shared<D>, shard: Shard) -> io::Result<()> {
-    match shared.disk.remove(&shared.layout.shards_made()) {
+pub(super) fn make_shard<D: Disk>(store: &Shared<D>, shard: Shard) -> io::Result<()> {
+    match store.disk.remove(&store.layout.shards_made()) {
         Err(error) if error.kind() != Io::NotFound => return Err(error),
         _ => {}
     }
-    let path = shared.layout.shard(shard);
-    shared.disk.make_folder(&path)?;
+    let path = store.layout.shard(shard);
+    store.disk.make_folder(&path)?;
     match path.parent() {
-        Some(parent) if !shared.options.relaxed => shared.disk.sync_folder(parent),
+        Some(parent) if !store.options.relaxed => store.disk.sync_folder(parent),
         _ => Ok(()),
     }
 }
 
-/// Makes the names in `shards` durable, each folder once.
-pub(super) fn sync<D: Disk>(shared: &Shared<D>, shards: &[Shard]) -> Result<(), Error> {
-    if shared.options.relaxed {
+/// Makes the names in the `touched` shards durable, each folder once.
+pub(super) fn sync<D: Disk>(store: &Shared<D>, touched: &[Shard]) -> Result<(), Error> {
+    if store.options.relaxed {
         return Ok(());
     }
-    let mut shards = shards.to_vec();
-    shards.sort_unstable();
-    shards.dedup();
-    for shard in shards {
-        let path = shared.layout.shard(shard);
-        shared.disk.sync_folder(&path).map_err(|error| {
+    let mut folders = touched.to_vec();
+    folders.sort_unstable();
+    folders.dedup();
+    for folder in folders {
+        let path = store.layout.shard(folder);
+        store.disk.sync_folder(&path).map_err(|error| {
             let error = Error::io("syncing", path.display(), error);
-            shared.health.sync_failed(&error);
+            store.health.sync_failed(&error);
             error
         })?;
     }
@@ -82,7 +84,7 @@ pub(super) fn sync<D: Disk>(shared: &Shared<D>, shards: &[Shard]) -> Result<(), 
 /// Calls `each` with every blob. Names that are no digest, or a digest of another shard, are
 /// passed over.
 pub(super) fn walk<D: Disk>(
-    shared: &Shared<D>,
+    store: &Shared<D>,
     each: &mut dyn FnMut(Entry) -> bool,
 ) -> Result<(), Error> {
     for algorithm in Algorithm::ALL {
@@ -91,7 +93,7 @@ pub(super) fn walk<D: Disk>(
                 algorithm,
                 first_byte,
             };
-            if !walk_shard(shared, shard, each)? {
+            if !walk_shard(store, shard, each)? {
                 return Ok(());
             }
         }
@@ -101,13 +103,13 @@ pub(super) fn walk<D: Disk>(
 
 /// Whether to go on.
 fn walk_shard<D: Disk>(
-    shared: &Shared<D>,
+    store: &Shared<D>,
     shard: Shard,
     each: &mut dyn FnMut(Entry) -> bool,
 ) -> Result<bool, Error> {
-    let path = shared.layout.shard(shard);
+    let path = store.layout.shard(shard);
     let mut more = true;
-    let listed = shared.disk.list(&path, &mut |name, metadata| {
+    let listed = store.disk.list(&path, &mut |name, metadata| {
         let digest: Option<Digest> = format!("{}:{name}", shard.algorithm).parse().ok();
         if let Some(digest) = digest
             && metadata.is_file

@@ -83,7 +83,10 @@ fn chunks_add_up(store: &dyn BlobStore) {
     let staged = upload.finish(&sha256(&content)).unwrap();
     assert_eq!(staged.size(), 300_000);
     let stored = store.publish(staged).unwrap();
-    assert_eq!((stored.size(), *stored.digest()), (300_000, sha256(&content)));
+    assert_eq!(
+        (stored.size(), *stored.digest()),
+        (300_000, sha256(&content))
+    );
     assert_eq!(read(store, stored.digest(), 300_000), Some(content));
 }
 
@@ -91,9 +94,7 @@ fn empty_blob(store: &dyn BlobStore) {
     let key = started(store, "a");
     let upload = store.claim_upload(&key).unwrap();
     assert_eq!(upload.offset(), 0);
-    let stored = store
-        .publish(upload.finish(&sha256(b"")).unwrap())
-        .unwrap();
+    let stored = store.publish(upload.finish(&sha256(b"")).unwrap()).unwrap();
     assert_eq!(read(store, stored.digest(), 0), Some(Vec::new()));
 }
 
@@ -214,9 +215,7 @@ fn sessions_are_bounded(store: &dyn BlobStore) {
     ));
     store.claim_upload(&keys[0]).unwrap().cancel().unwrap();
     let upload = store.claim_upload(&keys[1]).unwrap();
-    store
-        .publish(upload.finish(&sha256(b"")).unwrap())
-        .unwrap();
+    store.publish(upload.finish(&sha256(b"")).unwrap()).unwrap();
     started(store, "a");
     drop(store.start_anonymous_upload(Algorithm::Sha256).unwrap());
     started(store, "a");
@@ -338,13 +337,13 @@ fn expiry_spares_owned_and_fresh(store: &dyn BlobStore) {
 fn many_sessions_beyond_the_open_ones(store: &dyn BlobStore) {
     let keys: Vec<_> = (0..4).map(|_| started(store, "a")).collect();
     for round in 0..3u8 {
-        for (at, key) in keys.iter().enumerate() {
-            push_chunk(store, key, &bytes(round * 4 + at as u8, 1000));
+        for (at, key) in (0..).zip(&keys) {
+            push_chunk(store, key, &bytes(round * 4 + at, 1000));
         }
     }
-    for (at, key) in keys.iter().enumerate() {
+    for (at, key) in (0..).zip(&keys) {
         let content: Vec<u8> = (0..3u8)
-            .flat_map(|round| bytes(round * 4 + at as u8, 1000))
+            .flat_map(|round| bytes(round * 4 + at, 1000))
             .collect();
         let upload = store.claim_upload(key).unwrap();
         assert_eq!(upload.offset(), 3000);

@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use super::crash_disk::CrashDisk;
 use super::{
-    BlobStore, FileBlobStore, FinishError, Opened, Options, UploadError, UploadId,
-    UploadKey,
+    BlobStore, FileBlobStore, FinishError, Opened, Options, UploadError, UploadId, UploadKey,
 };
 use crate::oci::{Algorithm, Digest};
 use crate::store::layout::Layout;
@@ -62,7 +61,7 @@ fn sha256(bytes: &[u8]) -> Digest {
 /// Bytes that differ at every place from those of another seed's.
 fn bytes(seed: u8, length: usize) -> Vec<u8> {
     (0..length)
-        .map(|at| (at % 251) as u8 ^ seed.wrapping_mul(37) | 1)
+        .map(|at| at.to_le_bytes()[0] ^ seed.wrapping_mul(37) ^ u8::from(at % 509 == 0))
         .collect()
 }
 
@@ -81,17 +80,13 @@ fn push_chunk(store: &dyn BlobStore, key: &UploadKey, chunk: &[u8]) {
 
 /// All the steps of a blob that arrives in one request.
 fn push_blob(store: &dyn BlobStore, content: &[u8]) -> Result<Digest, Error> {
-    push_blob_by(store, content, BlobStore::publish)
+    push_blob_by(store, content, |store, staged| store.publish(staged))
 }
 
 /// The two ways to publish.
 type Publish = fn(&dyn BlobStore, StagedBlob) -> Result<StoredBlob, Error>;
 
-fn push_blob_by(
-    store: &dyn BlobStore,
-    content: &[u8],
-    publish: Publish,
-) -> Result<Digest, Error> {
+fn push_blob_by(store: &dyn BlobStore, content: &[u8], publish: Publish) -> Result<Digest, Error> {
     let digest = sha256(content);
     let mut upload = match store.start_anonymous_upload(Algorithm::Sha256) {
         Ok(upload) => upload,
@@ -121,12 +116,14 @@ fn read(store: &dyn BlobStore, digest: &Digest, size: u64) -> Option<Vec<u8>> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better around a call")]
 fn is_unknown<T>(result: Result<T, UploadError>) -> bool {
-    matches!(result, Err(UploadError::Unknown))
+    matches!(&result, Err(UploadError::Unknown))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better around a call")]
 fn is_busy<T>(result: Result<T, UploadError>) -> bool {
-    matches!(result, Err(UploadError::Busy))
+    matches!(&result, Err(UploadError::Busy))
 }
 
 fn session_file(key: &UploadKey) -> PathBuf {
@@ -134,5 +131,6 @@ fn session_file(key: &UploadKey) -> PathBuf {
 }
 
 fn is_state(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "state")
+    path.extension()
+        .is_some_and(|extension| extension == "state")
 }
