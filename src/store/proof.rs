@@ -66,7 +66,7 @@ impl fmt::Debug for StagedBlob {
         f.debug_struct("StagedBlob")
             .field("digest", &self.digest)
             .field("size", &self.size)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -277,7 +277,7 @@ impl UploadId {
         })?;
         bytes[6] = bytes[6] & 0x0f | 0x40;
         bytes[8] = bytes[8] & 0x3f | 0x80;
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = format!("{:032x}", u128::from_be_bytes(bytes));
         Ok(Self(format!(
             "{}-{}-{}-{}-{}",
             &hex[..8],

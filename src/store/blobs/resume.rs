@@ -13,7 +13,7 @@ use super::checkpoint::{Checkpoint, RECORD_LENGTH_MAX};
 use super::disk::{Access, Disk};
 use super::file::Shared;
 use super::sessions::Ticket;
-use super::upload::{Session, hash_again, state_path};
+use super::upload::{Held, Session, hash_again, state_path};
 use super::{UploadError, UploadId};
 use crate::oci::Algorithm;
 use crate::store::Error;
@@ -48,7 +48,7 @@ pub(super) fn write_checkpoint<D: Disk>(
 enum Found<F> {
     /// Nothing was ever acknowledged.
     Nothing,
-    Checkpoint(Checkpoint, [u8; 16], F),
+    Checkpoint(Box<Checkpoint>, [u8; 16], F),
     Damaged,
 }
 
@@ -67,7 +67,7 @@ fn read_checkpoint<D: Disk>(disk: &D, path: &Path) -> io::Result<Found<D::File>>
         }
     }
     Ok(match Checkpoint::decode(&record[..length]) {
-        Some((checkpoint, boot)) => Found::Checkpoint(checkpoint, boot, file),
+        Some((checkpoint, boot)) => Found::Checkpoint(Box::new(checkpoint), boot, file),
         None if length == 0 => Found::Nothing,
         None => Found::Damaged,
     })
@@ -80,7 +80,7 @@ fn read_checkpoint<D: Disk>(disk: &D, path: &Path) -> io::Result<Found<D::File>>
 pub(super) fn resume<D: Disk>(
     shared: &Shared<D>,
     ticket: Ticket<Session<D::File>>,
-) -> Result<(Ticket<Session<D::File>>, Session<D::File>), UploadError> {
+) -> Result<Held<D::File>, UploadError> {
     let path = shared.uploads.join(ticket.name());
     let reading = |error| UploadError::Store(Error::io("resuming", "an upload", error));
     let file = match shared.disk.open(&path, Access::ReadWrite) {
@@ -88,15 +88,13 @@ pub(super) fn resume<D: Disk>(
         Err(error) if error.kind() == Io::NotFound => return Err(UploadError::Unknown),
         Err(error) => return Err(reading(error)),
     };
-    match check(shared, &path, file).map_err(reading)? {
-        Some(session) => Ok((ticket, session)),
-        None => {
-            ticket.leaving();
-            remove(shared, &path).map_err(reading)?;
-            ticket.gone();
-            Err(UploadError::Unknown)
-        }
+    if let Some(session) = check(shared, &path, file).map_err(reading)? {
+        return Ok((ticket, session));
     }
+    ticket.leaving();
+    remove(shared, &path).map_err(reading)?;
+    ticket.gone();
+    Err(UploadError::Unknown)
 }
 
 /// The session in `file`, cut back to its checkpoint; `None` when the two do not agree.
@@ -115,7 +113,7 @@ fn check<D: Disk>(
     let state = state_path(path);
     let (checkpoint, boot, state_file) = match read_checkpoint(disk, &state)? {
         Found::Nothing => (Checkpoint::empty(Algorithm::Sha256), shared.boot, None),
-        Found::Checkpoint(checkpoint, boot, file) => (checkpoint, boot, Some(file)),
+        Found::Checkpoint(checkpoint, boot, file) => (*checkpoint, boot, Some(file)),
         Found::Damaged => return Ok(None),
     };
     if metadata.length < checkpoint.offset {

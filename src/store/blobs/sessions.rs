@@ -29,8 +29,8 @@ struct State<S> {
 /// The table of one store. `S` is what is kept of an idle session.
 pub(super) struct Sessions<S> {
     state: Mutex<State<S>>,
-    sessions_max: usize,
-    open_max: usize,
+    count_max: usize,
+    idle_max: usize,
 }
 
 /// The right to one session. Dropping it gives the session back as one that exists only on disk.
@@ -42,7 +42,7 @@ pub(super) struct Ticket<S> {
 
 impl<S> Sessions<S> {
     /// A table for a store that already holds `count` sessions.
-    pub fn new(count: usize, sessions_max: usize, open_max: usize) -> Self {
+    pub fn new(count: usize, count_max: usize, idle_max: usize) -> Self {
         Self {
             state: Mutex::new(State {
                 slots: HashMap::new(),
@@ -50,8 +50,8 @@ impl<S> Sessions<S> {
                 uses: 0,
                 count,
             }),
-            sessions_max,
-            open_max,
+            count_max,
+            idle_max,
         }
     }
 
@@ -63,9 +63,9 @@ impl<S> Sessions<S> {
     /// Counts a new session and gives it to the caller, who makes its file.
     pub fn start(self: &Arc<Self>, name: String) -> Result<Ticket<S>, UploadError> {
         let mut state = self.lock();
-        if state.count >= self.sessions_max {
+        if state.count >= self.count_max {
             return Err(UploadError::TooMany {
-                limit: self.sessions_max,
+                limit: self.count_max,
             });
         }
         if state.slots.contains_key(&name) {
@@ -142,7 +142,7 @@ impl<S> Ticket<S> {
         let used = state.uses;
         let slot = Slot::Idle { session, used };
         state.slots.insert(self.name.clone(), slot);
-        let closed = if state.idle > self.table.open_max {
+        let closed = if state.idle > self.table.idle_max {
             state.close_oldest()
         } else {
             None

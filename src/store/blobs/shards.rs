@@ -49,32 +49,32 @@ pub(super) fn make_folders<D: Disk>(disk: &D, layout: &Layout, relaxed: bool) ->
 
 /// Makes one shard's folder again, durably. Takes the mark away first, so that a process that
 /// dies half-way leaves the rest to the next start.
-pub(super) fn make_shard<D: Disk>(shared: &Shared<D>, shard: Shard) -> io::Result<()> {
-    match shared.disk.remove(&shared.layout.shards_made()) {
+pub(super) fn make_shard<D: Disk>(store: &Shared<D>, shard: Shard) -> io::Result<()> {
+    match store.disk.remove(&store.layout.shards_made()) {
         Err(error) if error.kind() != Io::NotFound => return Err(error),
         _ => {}
     }
-    let path = shared.layout.shard(shard);
-    shared.disk.make_folder(&path)?;
+    let path = store.layout.shard(shard);
+    store.disk.make_folder(&path)?;
     match path.parent() {
-        Some(parent) if !shared.options.relaxed => shared.disk.sync_folder(parent),
+        Some(parent) if !store.options.relaxed => store.disk.sync_folder(parent),
         _ => Ok(()),
     }
 }
 
-/// Makes the names in `shards` durable, each folder once.
-pub(super) fn sync<D: Disk>(shared: &Shared<D>, shards: &[Shard]) -> Result<(), Error> {
-    if shared.options.relaxed {
+/// Makes the names in the `touched` shards durable, each folder once.
+pub(super) fn sync<D: Disk>(store: &Shared<D>, touched: &[Shard]) -> Result<(), Error> {
+    if store.options.relaxed {
         return Ok(());
     }
-    let mut shards = shards.to_vec();
-    shards.sort_unstable();
-    shards.dedup();
-    for shard in shards {
-        let path = shared.layout.shard(shard);
-        shared.disk.sync_folder(&path).map_err(|error| {
+    let mut folders = touched.to_vec();
+    folders.sort_unstable();
+    folders.dedup();
+    for folder in folders {
+        let path = store.layout.shard(folder);
+        store.disk.sync_folder(&path).map_err(|error| {
             let error = Error::io("syncing", path.display(), error);
-            shared.health.sync_failed(&error);
+            store.health.sync_failed(&error);
             error
         })?;
     }
@@ -84,12 +84,12 @@ pub(super) fn sync<D: Disk>(shared: &Shared<D>, shards: &[Shard]) -> Result<(), 
 /// Calls `each` with every blob of a shard until it returns false. Names that are no digest, or a
 /// digest of another shard, are passed over.
 pub(super) fn walk_shard<D: Disk>(
-    shared: &Shared<D>,
+    store: &Shared<D>,
     shard: Shard,
     each: &mut dyn FnMut(Entry) -> bool,
 ) -> Result<(), Error> {
-    let path = shared.layout.shard(shard);
-    let listed = shared.disk.list(&path, &mut |name, metadata| {
+    let path = store.layout.shard(shard);
+    let listed = store.disk.list(&path, &mut |name, metadata| {
         let digest: Option<Digest> = format!("{}:{name}", shard.algorithm).parse().ok();
         if let Some(digest) = digest
             && metadata.is_file

@@ -39,6 +39,9 @@ pub(super) struct Session<F> {
     pub written_back_to: u64,
 }
 
+/// A session and the right to it.
+pub(super) type Held<F> = (Ticket<Session<F>>, Session<F>);
+
 impl<F> Session<F> {
     pub fn new(file: F, acknowledged: Checkpoint, state: Option<F>) -> Self {
         Self {
@@ -72,7 +75,7 @@ pub(super) fn create<D: Disk>(
     shared: &Shared<D>,
     ticket: Ticket<Session<D::File>>,
     algorithm: Algorithm,
-) -> Result<(Ticket<Session<D::File>>, Session<D::File>), UploadError> {
+) -> Result<Held<D::File>, UploadError> {
     match shared.disk.create(&shared.uploads.join(ticket.name())) {
         Ok(file) => Ok((
             ticket,
@@ -115,7 +118,7 @@ pub(super) struct FileUpload<D: Disk> {
     shared: Arc<Shared<D>>,
     path: PathBuf,
     /// Both are there until the session is finished or cancelled.
-    held: Option<(Ticket<Session<D::File>>, Session<D::File>)>,
+    held: Option<Held<D::File>>,
     /// Whether it outlives this request.
     named: bool,
     /// No more bytes are taken: the end of the file is not what was hashed.
@@ -322,8 +325,9 @@ pub(super) struct Staged<D: Disk> {
     path: PathBuf,
     /// The checkpoint's file, if there is one.
     state: Option<PathBuf>,
-    /// Both are there until it is published or removed.
-    held: Option<(Ticket<Session<D::File>>, D::File)>,
+    /// There until it is published or removed.
+    ticket: Option<Ticket<Session<D::File>>>,
+    file: D::File,
 }
 
 impl<D: Disk> Staged<D> {
@@ -334,7 +338,8 @@ impl<D: Disk> Staged<D> {
             shared: Arc::clone(&upload.shared),
             state: session.state.is_some().then(|| state_path(&upload.path)),
             path: upload.path.clone(),
-            held: Some((ticket, session.file)),
+            ticket: Some(ticket),
+            file: session.file,
         })
     }
 
@@ -353,13 +358,10 @@ impl<D: Disk> Staged<D> {
 
     /// Makes the bytes durable. A failure is final.
     pub fn sync(&self, digest: &Digest) -> Result<(), Error> {
-        let Some((_, file)) = &self.held else {
-            return Ok(());
-        };
         if self.shared.options.relaxed {
             return Ok(());
         }
-        self.shared.disk.sync(file).map_err(|error| {
+        self.shared.disk.sync(&self.file).map_err(|error| {
             let error = Error::io("syncing blob", digest, error);
             self.shared.health.sync_failed(&error);
             error
@@ -369,7 +371,7 @@ impl<D: Disk> Staged<D> {
     /// The file stays under its new name.
     pub fn keep(mut self) {
         self.remove_state();
-        if let Some((ticket, _)) = self.held.take() {
+        if let Some(ticket) = self.ticket.take() {
             ticket.gone();
         }
     }
@@ -382,7 +384,7 @@ impl<D: Disk> Staged<D> {
     }
 
     fn remove(&mut self) -> std::io::Result<()> {
-        let Some((ticket, _)) = self.held.take() else {
+        let Some(ticket) = self.ticket.take() else {
             return Ok(());
         };
         match self.shared.disk.remove(&self.path) {

@@ -337,13 +337,13 @@ fn expiry_spares_owned_and_fresh(store: &dyn BlobStore) {
 fn many_sessions_beyond_the_open_ones(store: &dyn BlobStore) {
     let keys: Vec<_> = (0..4).map(|_| started(store, "a")).collect();
     for round in 0..3u8 {
-        for (at, key) in keys.iter().enumerate() {
-            push_chunk(store, key, &bytes(round * 4 + at as u8, 1000));
+        for (at, key) in (0..).zip(&keys) {
+            push_chunk(store, key, &bytes(round * 4 + at, 1000));
         }
     }
-    for (at, key) in keys.iter().enumerate() {
+    for (at, key) in (0..).zip(&keys) {
         let content: Vec<u8> = (0..3u8)
-            .flat_map(|round| bytes(round * 4 + at as u8, 1000))
+            .flat_map(|round| bytes(round * 4 + at, 1000))
             .collect();
         let upload = store.claim_upload(key).unwrap();
         assert_eq!(upload.offset(), 3000);

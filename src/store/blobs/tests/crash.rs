@@ -51,7 +51,8 @@ impl Ledger {
     /// Everything that changes the disk, in an order that crosses the paths of each.
     fn work(&mut self, store: &dyn BlobStore) -> Result<(), Stopped> {
         self.push(store, &bytes(1, 3000))?;
-        let key = started(store, "open");
+        let key = key("open");
+        store.start_upload(&key, Algorithm::Sha256)?;
         self.session = Some((key, Vec::new()));
         self.chunk(store, &bytes(2, 2000))?;
         self.push(store, &bytes(1, 3000))?;
@@ -62,7 +63,7 @@ impl Ledger {
         store.quarantine(&digest)?;
         self.push(store, &bytes(3, 10))?;
         // A session of several chunks becomes a blob.
-        let (content, key) = (bytes(5, 4000), key("closed"));
+        let (content, key) = (bytes(5, 4000), super::key("closed"));
         store.start_upload(&key, Algorithm::Sha256)?;
         for chunk in content.chunks(1500) {
             let mut upload = store.claim_upload(&key)?;

@@ -1,7 +1,7 @@
 //! What only a store of files does: it survives its process, and finds what was left.
 
 use super::super::crash_disk::{EIO, ENOSPC, Faults, Names, Tail};
-use super::super::disk::Disk;
+use super::super::disk::{Access, Disk};
 use super::*;
 use crate::store::ErrorKind;
 
@@ -95,9 +95,12 @@ fn a_damaged_checkpoint_is_unknown_and_its_room_is_free() {
     let store = open_on(&disk);
     let key = started(&store, "a");
     push_chunk(&store, &key, b"acknowledged");
-    let disk = disk.crash_with(Names::Live, |path| match is_state(path) {
-        true => Tail::Half,
-        false => Tail::Kept,
+    let disk = disk.crash_with(Names::Live, |path| {
+        if is_state(path) {
+            Tail::Half
+        } else {
+            Tail::Kept
+        }
     });
     let store = open_on(&disk);
     assert!(is_unknown(store.claim_upload(&key)));
@@ -134,8 +137,8 @@ fn leftovers_are_swept() {
     let store = open_on(&disk);
     let (old, fresh) = (started(&store, "a"), started(&store, "a"));
     push_chunk(&store, &old, b"old");
-    drop(disk.create(&state_of(&key("orphan"))).unwrap());
-    drop(disk.create(&layout().uploads().join("a stranger")).unwrap());
+    disk.create(&state_of(&key("orphan"))).unwrap();
+    disk.create(&layout().uploads().join("a stranger")).unwrap();
     let _anonymous = store.start_anonymous_upload(Algorithm::Sha256).unwrap();
     let before = disk.now() + Duration::from_secs(1);
     let disk = disk.kill();
@@ -278,7 +281,7 @@ fn walk_passes_over_what_is_no_blob() {
     let digest = push_blob(&store, b"a blob").unwrap();
     let folder = layout().shard(Shard::of(&digest));
     for name in ["lost+found", "00", &"z".repeat(64), &digest.hex()[1..]] {
-        drop(disk.create(&folder.join(name)).unwrap());
+        disk.create(&folder.join(name)).unwrap();
     }
     // A digest in another digest's shard.
     let mut strange = digest.hex();
@@ -290,7 +293,7 @@ fn walk_passes_over_what_is_no_blob() {
             "00"
         },
     );
-    drop(disk.create(&folder.join(strange)).unwrap());
+    disk.create(&folder.join(strange)).unwrap();
     let mut found = Vec::new();
     store
         .walk(&mut |entry| {
@@ -330,4 +333,37 @@ fn a_small_push_is_five_calls() {
     disk.set_faults(Faults::default());
     push_blob(&store, b"small").unwrap();
     assert_eq!((disk.calls(), disk.syncs()), (5, 2));
+}
+
+/// A write that failed leaves bytes behind that are no part of what comes next.
+#[test]
+fn a_write_that_failed_half_way_leaves_nothing() {
+    let disk = crash_disk();
+    let store = open_on(&disk);
+    let key = started(&store, "a");
+    disk.set_faults(Faults {
+        bytes_max: Some(3000),
+        ..Faults::default()
+    });
+    let mut upload = store.claim_upload(&key).unwrap();
+    assert!(upload.append(&bytes(1, 5000)).is_err());
+    assert!(disk.contents(&session_file(&key)).unwrap().len() > 100);
+    drop(upload);
+    let mut upload = store.claim_upload(&key).unwrap();
+    upload.append(b"short").unwrap();
+    let staged = upload.finish(&sha256(b"short")).unwrap();
+    let stored = store.publish(staged).unwrap();
+    assert_eq!(read(&store, stored.digest(), 5).unwrap(), b"short");
+}
+
+#[test]
+fn a_session_that_lost_bytes_in_the_same_boot_is_unknown() {
+    let disk = crash_disk();
+    let store = open_on(&disk);
+    let key = started(&store, "a");
+    push_chunk(&store, &key, &bytes(1, 1000));
+    let file = disk.open(&session_file(&key), Access::ReadWrite).unwrap();
+    disk.set_length(&file, 999).unwrap();
+    let store = open_on(&disk.kill());
+    assert!(is_unknown(store.claim_upload(&key)));
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::crash_disk::CrashDisk;
 use super::{
-    BlobStore, FileBlobStore, FinishError, FileOptions as Options, Opened, UploadError, UploadId, UploadKey,
+    BlobStore, FileBlobStore, FinishError, Opened, FileOptions as Options, UploadError, UploadId, UploadKey,
 };
 use crate::oci::{Algorithm, Digest};
 use crate::store::layout::Layout;
@@ -61,7 +61,7 @@ fn sha256(bytes: &[u8]) -> Digest {
 /// Bytes that differ at every place from those of another seed's.
 fn bytes(seed: u8, length: usize) -> Vec<u8> {
     (0..length)
-        .map(|at| (at % 251) as u8 ^ seed.wrapping_mul(37) | 1)
+        .map(|at| at.to_le_bytes()[0] ^ seed.wrapping_mul(37) ^ u8::from(at % 509 == 0))
         .collect()
 }
 
@@ -116,12 +116,14 @@ fn read(store: &dyn BlobStore, digest: &Digest, size: u64) -> Option<Vec<u8>> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better around a call")]
 fn is_unknown<T>(result: Result<T, UploadError>) -> bool {
-    matches!(result, Err(UploadError::Unknown))
+    matches!(&result, Err(UploadError::Unknown))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better around a call")]
 fn is_busy<T>(result: Result<T, UploadError>) -> bool {
-    matches!(result, Err(UploadError::Busy))
+    matches!(&result, Err(UploadError::Busy))
 }
 
 fn session_file(key: &UploadKey) -> PathBuf {
