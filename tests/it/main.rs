@@ -25,3 +25,4 @@ mod referrers;
 mod support;
 mod tags;
 mod upload;
+mod wire;
