@@ -1,2 +1,116 @@
-//! The `coracle` program.
-fn main() {}
+//! The `coracle` program: parses what was typed, runs one command, prints its failure, exits.
+
+use std::io;
+use std::process::ExitCode;
+
+use coracle::cli::{self, Cli, Command, ConfigCommand};
+use coracle::commands::{check, config, serve, version};
+use coracle::config::{ConfigError, Settings};
+use coracle::exit::Exit;
+use coracle::logging;
+use coracle::registry::check::CheckOptions;
+use coracle::serve::Error;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to be told that the message could not be printed.
+            let _ = error.print();
+            return Exit::of_usage(&error).into();
+        }
+    };
+    match run(&cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("coracle: {failure}");
+            failure.exit().into()
+        }
+    }
+}
+
+/// Why a command failed.
+enum Failure {
+    Configuration(ConfigError),
+    Command(Error),
+}
+
+impl Failure {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Configuration(_) => Exit::Configuration,
+            Self::Command(Error::Store(error)) => error.into(),
+            Self::Command(Error::Io(error)) => Exit::of_io(error),
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Configuration(error) => error.fmt(f),
+            Self::Command(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Configuration(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Command(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Command(Error::Io(error))
+    }
+}
+
+fn run(cli: &Cli) -> Result<Exit, Failure> {
+    match &cli.command {
+        Command::Serve(_) => {
+            let settings = Settings::load(&cli.sources())?;
+            start_log(&settings);
+            serve::run(settings)?;
+            Ok(Exit::Ok)
+        }
+        Command::Check(args) => {
+            let mut settings = Settings::load(&cli.sources())?;
+            // What is checked is a folder, whatever the server would serve from.
+            settings.storage.memory = false;
+            settings.log.access = false;
+            start_log(&settings);
+            let options = CheckOptions { deep: args.deep, repair: args.repair };
+            Ok(check::run(settings, options, check::Output { json: args.json, quiet: args.quiet })?)
+        }
+        Command::Config { command: ConfigCommand::Default } => {
+            config::default()?;
+            Ok(Exit::Ok)
+        }
+        Command::Config { command: ConfigCommand::Check(args) } => {
+            Ok(config::check(&cli.sources(), args.json)?)
+        }
+        Command::Config { command: ConfigCommand::Show(args) } => {
+            let effective = coracle::config::Effective::load(&cli.sources())?;
+            config::show(&effective, args.json)?;
+            Ok(Exit::Ok)
+        }
+        Command::Version(args) => {
+            version::run(args.json)?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn start_log(settings: &Settings) {
+    let log = &settings.log;
+    if let Err(error) = logging::init(log.level, log.format, log.access) {
+        eprintln!("coracle: the log could not be started: {error}");
+    }
+}

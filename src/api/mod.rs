@@ -7,6 +7,7 @@ mod blobs;
 pub mod control;
 pub mod error;
 mod health;
+pub mod jobs;
 mod lists;
 mod manifests;
 mod query;

@@ -6,7 +6,6 @@ use super::query::Query;
 use super::respond::{blob_created, upload_headers};
 use crate::http::{Request, Response};
 use crate::oci::{Algorithm, Digest, RepositoryName};
-use crate::registry::Error;
 use crate::registry::upload::Chunk;
 use crate::store::blobs::UploadKey;
 
@@ -115,7 +114,3 @@ fn chunk(request: &Request<'_>) -> Result<Chunk, Failure> {
     Ok(Chunk { range: Some(range), length })
 }
 
-/// Whether a failure leaves the session where it was, so that its offset can be told.
-pub const fn keeps_session(error: &Error) -> bool {
-    matches!(error, Error::OffsetMismatch { .. } | Error::SizeMismatch { .. })
-}

@@ -7,6 +7,7 @@
 pub mod blobs;
 pub mod catalog;
 mod error;
+pub mod folder;
 pub mod layout;
 pub mod locks;
 pub mod proof;

@@ -1,16 +1,54 @@
 //! The catalog: every row of the registry, in one SQLite file. All SQL is in this folder.
 //!
-//! Reads run on a connection of the calling thread and never wait for writes. Writes are closures
-//! that one writer thread runs in order, many in one transaction (group commit), each under its own
-//! savepoint. Nothing here knows a rule of the registry, a file of a blob or a word of HTTP.
+//! Reads run on a connection of their own and never wait for writes. Writes are closures that one
+//! writer thread runs in order, many in one transaction (group commit), each of them undone alone
+//! when it fails. Nothing here knows a rule of the registry, a file of a blob or a word of HTTP.
+//!
+//! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
+//! `manifest`, `referrer`, `tag`, `total` (what can be asked and changed), [`transaction`] (the
+//! views they are asked through), `readers` and `writer` (who runs them), `connection`, `schema`,
+//! `log_file`, `gate` (how SQLite is kept), `check`, `failure`.
 
-use std::collections::BTreeMap;
+mod blob;
+mod check;
+mod connection;
+mod failure;
+mod gate;
+mod job;
+mod log_file;
+mod manifest;
+mod readers;
+mod referrer;
+mod repository;
+pub mod rows;
+mod schema;
+mod tag;
+#[cfg(test)]
+mod tests;
+mod total;
+pub mod transaction;
+mod values;
+mod writer;
+
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{Error, Shard, StoredBlob};
-use crate::oci::{Digest, MediaType, RepositoryName, Tag};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use self::connection::Place;
+use self::gate::Gate;
+use self::job::{Job, closed, job};
+use self::log_file::LogFile;
+use self::readers::Readers;
+pub use self::rows::{
+    BlobRow, ManifestFacts, ManifestRow, NewManifest, ReferenceKind, Referrer, Totals,
+};
+pub use self::transaction::{ReadTx, WriteTx};
+use self::writer::Writer;
+use super::{Error, ErrorKind, Shard};
+use crate::clock::{Clock, SystemClock};
 
 /// How much a commit may lose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,132 +67,93 @@ pub type SyncShards = Box<dyn Fn(&[Shard]) -> Result<(), Error> + Send>;
 /// Where the catalog lives.
 #[derive(Clone, Copy, Debug)]
 pub enum Location<'a> {
-    /// A file, made when it is missing.
+    /// A file, made when it is missing; its folder must exist.
     File(&'a Path),
-    /// Memory, gone with the process.
+    /// Memory, gone with the catalog; at most 1 GiB.
     Memory,
 }
 
-/// A blob's row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlobRow {
-    /// Length in bytes.
-    pub size: u64,
-    /// Found to be wrong: not to be served until it is pushed again.
-    pub quarantined: bool,
+/// How a catalog is opened.
+pub struct Options<'a> {
+    /// Where it is.
+    pub location: Location<'a>,
+    /// What a commit may lose.
+    pub durability: Durability,
+    /// What time rows are written with.
+    pub clock: Arc<dyn Clock>,
+    /// How many writes may wait for the writer; a caller past it waits before it is queued.
+    pub queue_max: usize,
+    /// How many writes share one commit at most.
+    pub batch_max: usize,
 }
 
-/// A manifest as it is served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ManifestRow {
-    /// The digest under which it was pushed.
-    pub digest: Digest,
-    /// The type it was pushed with.
-    pub media_type: MediaType,
-    /// The bytes that were pushed.
-    pub bytes: Arc<[u8]>,
+impl<'a> Options<'a> {
+    /// Default of [`queue_max`](Options::queue_max).
+    pub const QUEUE_MAX: usize = 1024;
+    /// Default of [`batch_max`](Options::batch_max).
+    pub const BATCH_MAX: usize = 256;
+
+    /// The defaults for `location`: full durability, the machine's clock.
+    pub fn new(location: Location<'a>) -> Self {
+        Self {
+            location,
+            durability: Durability::Full,
+            clock: Arc::new(SystemClock),
+            queue_max: Self::QUEUE_MAX,
+            batch_max: Self::BATCH_MAX,
+        }
+    }
 }
 
-/// A manifest's facts without its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ManifestFacts {
-    /// The digest under which it was pushed.
-    pub digest: Digest,
-    /// The type it was pushed with.
-    pub media_type: MediaType,
-    /// Length in bytes.
-    pub size: u64,
+/// The open catalog. Share it behind an `Arc`. Dropping it closes it and waits for the writer.
+pub struct Catalog {
+    readers: Readers,
+    /// The way to the writer; none once the catalog is closed.
+    queue: RwLock<Option<Sender<Box<dyn Job>>>>,
+    /// How the writer ended.
+    ended: Receiver<Result<(), Error>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What a manifest refers to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReferenceKind {
-    /// The config of an image.
-    Config,
-    /// A layer, or a blob of an artifact.
-    Layer,
-    /// A manifest (or blob) of an index.
-    Child,
-}
-
-/// A manifest about to be written. The digest of `bytes` was checked by the caller.
-#[derive(Clone, Debug)]
-pub struct NewManifest<'a> {
-    /// The digest under which it is pushed.
-    pub digest: Digest,
-    /// The type it is served with.
-    pub media_type: &'a MediaType,
-    /// Its bytes.
-    pub bytes: &'a [u8],
-    /// For the referrers API.
-    pub artifact_type: Option<&'a str>,
-    /// For the referrers API.
-    pub annotations: &'a BTreeMap<String, String>,
-    /// The manifest it is about.
-    pub subject: Option<Digest>,
-    /// What it refers to, in order.
-    pub references: &'a [(ReferenceKind, Digest)],
-}
-
-/// One entry of the referrers API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Referrer {
-    /// The digest under which it was pushed.
-    pub digest: Digest,
-    /// Its media type.
-    pub media_type: MediaType,
-    /// Length in bytes.
-    pub size: u64,
-    /// Its artifact type.
-    pub artifact_type: Option<String>,
-    /// Its annotations.
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// Totals over the whole catalog.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Repositories.
-    pub repositories: u64,
-    /// Blob rows.
-    pub blobs: u64,
-    /// Sum of the sizes of all blob rows, in bytes.
-    pub blob_bytes: u64,
-    /// Manifest rows.
-    pub manifests: u64,
-    /// Tags.
-    pub tags: u64,
-}
-
-/// The open catalog. Cheap to share behind an `Arc`; closing waits for the writer.
-pub struct Catalog {}
-
-/// A consistent view for reading, borrowed for the length of one closure.
-pub struct ReadTx<'c> {
-    _connection: std::marker::PhantomData<&'c ()>,
-}
-
-/// The writer's view: reads see what this transaction wrote. Derefs to [`ReadTx`].
-pub struct WriteTx<'c> {
-    _read: ReadTx<'c>,
-}
-
-#[allow(clippy::todo, unused_variables)]
 impl Catalog {
     /// Opens or makes the catalog, brings its schema up to date and starts the writer.
     ///
     /// # Errors
     /// Kind `Newer` when a newer version wrote it, `Corrupt` when it is not a sound catalog of
-    /// ours, `Denied`, `Full`, `Io`; the sentence names what to do.
-    pub fn open(
-        location: Location<'_>,
-        durability: Durability,
-        sync_shards: SyncShards,
-    ) -> Result<Self, Error> {
-        todo!()
+    /// ours, `Denied`, `Full`, `Locked`, `Io`; the sentence names what to do.
+    pub fn open(options: Options<'_>, sync_shards: SyncShards) -> Result<Self, Error> {
+        let place = Place::new(options.location);
+        let connection = connection::open_writer(&place, options.durability)?;
+        let in_memory = matches!(place, Place::Memory(_));
+        let gate = in_memory.then(|| Arc::new(Gate::default()));
+        let writer = Writer {
+            connection,
+            clock: options.clock,
+            sync_shards,
+            gate: gate.clone(),
+            batch_max: options.batch_max,
+            log_file: LogFile::new(!in_memory),
+        };
+        // At least one: a queue without room would hold nobody while the writer is busy.
+        let (sender, queue) = bounded(options.queue_max.max(1));
+        let (end, ended) = bounded(1);
+        let thread = std::thread::Builder::new()
+            .name("catalog-writer".to_owned())
+            .spawn(move || {
+                // The catalog may be gone when nobody waited for the end.
+                let _ = end.send(writer::work(writer, &queue));
+            })
+            .map_err(|error| Error::io("starting", "the catalog's writer", error))?;
+        Ok(Self {
+            readers: Readers::new(place, gate),
+            queue: RwLock::new(Some(sender)),
+            ended,
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
-    /// Runs `work` in a read transaction on this thread's own connection.
+    /// Runs `work` on one consistent snapshot, on this thread. A read may lie inside another read,
+    /// never inside a write.
     ///
     /// # Errors
     /// What `work` returns, or the failure to read.
@@ -162,14 +161,16 @@ impl Catalog {
         &self,
         work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        todo!()
+        self.readers.read(work)
     }
 
     /// Has the writer run `work` and waits until it is committed as durably as configured. When
-    /// `work` returns an error, nothing of it is kept and others in the batch are untouched.
+    /// `work` returns an error or panics, nothing of it is kept and others in the batch are
+    /// untouched. Refused inside a read or a write, where it could wait for itself.
     ///
     /// # Errors
-    /// What `work` returns, or the failure to commit.
+    /// What `work` returns, or the failure to commit: kind `Full` on a full disk, after which a
+    /// later write may succeed; `Closed` after [`close`](Self::close).
     pub fn write<T, E>(
         &self,
         work: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E> + Send + 'static,
@@ -178,192 +179,71 @@ impl Catalog {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        todo!()
+        gate::may_write()?;
+        let (job, answer) = job(work);
+        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
+        let sender = queue.as_ref().ok_or_else(closed)?;
+        sender.send(job).map_err(|_| closed())?;
+        drop(queue);
+        answer.recv().unwrap_or_else(|_| Err(closed().into()))
     }
 
-    /// Verifies the file itself (`PRAGMA integrity_check`, foreign keys) and returns what is wrong,
-    /// a sentence each; empty when all is well.
+    /// Verifies the file itself (`PRAGMA integrity_check`, foreign keys) and what its rows must
+    /// agree on, and returns what is wrong, a sentence each; empty when all is well. Reads
+    /// everything; reads and writes go on meanwhile (of a catalog in memory: reads only).
     ///
     /// # Errors
     /// The check could not run.
     pub fn integrity(&self) -> Result<Vec<String>, Error> {
-        todo!()
+        check::integrity(&self.readers)
     }
 
     /// Commits what waits, ends the writer and folds the write-ahead log into the file. Later
-    /// writes fail with kind `Closed`.
+    /// writes and reads fail with kind `Closed`.
     ///
     /// # Errors
-    /// The final checkpoint failed; nothing committed is lost.
+    /// Kind `Closed` when that took longer than `patience` (it goes on by itself); else the final
+    /// checkpoint failed. Nothing committed is lost.
     pub fn close(&self, patience: Duration) -> Result<(), Error> {
-        todo!()
+        self.stop_taking();
+        match self.ended.recv_timeout(patience) {
+            Ok(result) => result,
+            // It was closed before.
+            Err(RecvTimeoutError::Disconnected) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => {
+                // Nobody waits for it any more, not even the drop.
+                drop(self.take_thread());
+                let late = Error::new(ErrorKind::Closed, "closing", "the catalog");
+                Err(late.because(format!("writes were still running after {patience:?}")))
+            }
+        }
+    }
+
+    /// Lets nobody in any more. The writer ends when it has worked off its queue.
+    fn stop_taking(&self) {
+        let mut queue = self.queue.write().unwrap_or_else(PoisonError::into_inner);
+        *queue = None;
+        drop(queue);
+        self.readers.close();
+    }
+
+    fn take_thread(&self) -> Option<JoinHandle<()>> {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.take()
     }
 }
 
-#[allow(clippy::todo, unused_variables)]
-impl ReadTx<'_> {
-    /// Whether the repository exists.
-    pub fn repository_exists(&self, name: &RepositoryName) -> Result<bool, Error> {
-        todo!()
-    }
-    /// Up to `limit` repository names after `last`, in byte order.
-    pub fn repositories(&self, last: Option<&str>, limit: usize) -> Result<Vec<String>, Error> {
-        todo!()
-    }
-    /// The blob's row, whichever repository holds it.
-    pub fn blob(&self, digest: &Digest) -> Result<Option<BlobRow>, Error> {
-        todo!()
-    }
-    /// The blob's row if this repository holds it.
-    pub fn repository_blob(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Option<BlobRow>, Error> {
-        todo!()
-    }
-    /// Up to `limit` repositories that hold the blob, in byte order.
-    pub fn blob_repositories(
-        &self,
-        digest: &Digest,
-        limit: usize,
-    ) -> Result<Vec<RepositoryName>, Error> {
-        todo!()
-    }
-    /// Up to `limit` blob rows after `last`, by digest.
-    pub fn blobs(
-        &self,
-        last: Option<&Digest>,
-        limit: usize,
-    ) -> Result<Vec<(Digest, BlobRow)>, Error> {
-        todo!()
-    }
-    /// The manifest that a tag points to.
-    pub fn manifest_by_tag(
-        &self,
-        name: &RepositoryName,
-        tag: &Tag,
-    ) -> Result<Option<ManifestRow>, Error> {
-        todo!()
-    }
-    /// The manifest of a digest.
-    pub fn manifest(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Option<ManifestRow>, Error> {
-        todo!()
-    }
-    /// As [`manifest_by_tag`](Self::manifest_by_tag), without reading the bytes.
-    pub fn manifest_facts_by_tag(
-        &self,
-        name: &RepositoryName,
-        tag: &Tag,
-    ) -> Result<Option<ManifestFacts>, Error> {
-        todo!()
-    }
-    /// As [`manifest`](Self::manifest), without reading the bytes.
-    pub fn manifest_facts(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Option<ManifestFacts>, Error> {
-        todo!()
-    }
-    /// Up to `limit` manifests after (`name`, `digest`) over all repositories, for checking: name, digest and bytes.
-    pub fn manifests(
-        &self,
-        last: Option<(&str, &Digest)>,
-        limit: usize,
-    ) -> Result<Vec<(String, ManifestRow)>, Error> {
-        todo!()
-    }
-    /// What a manifest refers to, in the order it was written.
-    pub fn manifest_references(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Vec<(ReferenceKind, Digest)>, Error> {
-        todo!()
-    }
-    /// Up to `limit` tags after `last`, in byte order.
-    pub fn tags(
-        &self,
-        name: &RepositoryName,
-        last: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<String>, Error> {
-        todo!()
-    }
-    /// Referrers of `subject` after `last`, by digest; at most `limit`, and stopping once their
-    /// annotations and fields pass `bytes_max` (always at least one). `artifact_types` empty means all.
-    /// The flag tells whether more would follow.
-    pub fn referrers(
-        &self,
-        name: &RepositoryName,
-        subject: &Digest,
-        artifact_types: &[String],
-        last: Option<&Digest>,
-        limit: usize,
-        bytes_max: usize,
-    ) -> Result<(Vec<Referrer>, bool), Error> {
-        todo!()
-    }
-    /// Totals; kept current by the writer, not counted.
-    pub fn totals(&self) -> Result<Totals, Error> {
-        todo!()
+impl Drop for Catalog {
+    fn drop(&mut self) {
+        self.stop_taking();
+        if let Some(thread) = self.take_thread() {
+            // The thread catches its own panics; there is nothing to learn from its end.
+            let _ = thread.join();
+        }
     }
 }
 
-#[allow(clippy::todo, unused_variables)]
-impl WriteTx<'_> {
-    /// Writes the row of a published blob; an existing row is brought up to date and its quarantine lifted.
-    pub fn insert_blob(&mut self, blob: &StoredBlob) -> Result<(), Error> {
-        todo!()
-    }
-    /// Lets a repository read a blob whose row exists; makes the repository.
-    pub fn link_blob(&mut self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
-        todo!()
-    }
-    /// Takes a blob from a repository (and the repository, when that was its last content). False when it was not there.
-    pub fn unlink_blob(&mut self, name: &RepositoryName, digest: &Digest) -> Result<bool, Error> {
-        todo!()
-    }
-    /// Removes the blob's row unless a repository still holds it. True when it is gone.
-    pub fn delete_blob_if_unused(&mut self, digest: &Digest) -> Result<bool, Error> {
-        todo!()
-    }
-    /// Marks or clears a blob's quarantine. False when there is no row.
-    pub fn set_quarantine(&mut self, digest: &Digest, quarantined: bool) -> Result<bool, Error> {
-        todo!()
-    }
-    /// Writes a manifest; makes the repository. The same digest again is brought up to date.
-    pub fn put_manifest(
-        &mut self,
-        name: &RepositoryName,
-        manifest: &NewManifest<'_>,
-    ) -> Result<(), Error> {
-        todo!()
-    }
-    /// Removes a manifest and every tag on it; the tags that went, or `None` when it was not there.
-    pub fn delete_manifest(
-        &mut self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Option<Vec<String>>, Error> {
-        todo!()
-    }
-    /// Makes or moves a tag onto a manifest that exists.
-    pub fn set_tag(
-        &mut self,
-        name: &RepositoryName,
-        tag: &Tag,
-        digest: &Digest,
-    ) -> Result<(), Error> {
-        todo!()
-    }
-    /// Removes a tag, leaving its manifest. False when it was not there.
-    pub fn delete_tag(&mut self, name: &RepositoryName, tag: &Tag) -> Result<bool, Error> {
-        todo!()
-    }
+/// The version of the SQLite that this program is built with.
+pub fn sqlite_version() -> &'static str {
+    rusqlite::version()
 }

@@ -1,0 +1,276 @@
+//! The command line: what was typed, and nothing of what it means.
+//!
+//! Parsing touches neither files nor the environment. Flags that set a setting are handed on as
+//! [`FlagValue`]s to [`crate::config`], which alone knows their types and bounds.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{FlagValue, Sources};
+use crate::exit::Exit;
+
+/// The program's command line.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "coracle",
+    version,
+    about = "A container registry small enough to carry",
+    long_about = "Coracle keeps container images and hands them out again: docker, podman, \
+                  containerd, skopeo and all that speak their protocol can push to it and pull \
+                  from it. It is one program with one folder of data.",
+    after_help = "`coracle serve` starts a registry on 127.0.0.1:5000. `coracle help` tells more.",
+    after_long_help = long_help_end(),
+    arg_required_else_help = true,
+    subcommand_required = true,
+    infer_long_args = false,
+    propagate_version = false,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// The configuration file.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "The configuration file (TOML); without it, CORACLE_CONFIG may name one"
+    )]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+fn long_help_end() -> String {
+    format!(
+        "Examples:\n  \
+         coracle serve                                 a registry on 127.0.0.1:5000, data in \
+         ./coracle-data\n  \
+         coracle serve --listen :5000 --data /srv/oci  reachable from other machines\n  \
+         coracle check --deep                          prove that nothing stored is damaged\n  \
+         coracle config default > coracle.toml         a file with every setting, to be edited\n\n\
+         {}",
+        Exit::help()
+    )
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the registry
+    #[command(
+        long_about = "Runs the registry until it is told to stop (Ctrl-C or SIGTERM). The first \
+                      line on standard output is the address that is served; the log goes to \
+                      standard error.",
+        after_help = "Examples:\n  \
+                      coracle serve\n  \
+                      coracle serve --listen 127.0.0.1:0 --memory   a throw-away registry on a \
+                      free port\n  \
+                      coracle serve --listen unix:/run/coracle.sock --listen :5000\n\n\
+                      Every other setting is in the configuration file or the environment: \
+                      `coracle config default` lists them."
+    )]
+    Serve(ServeArgs),
+    /// Prove that everything stored is there and undamaged
+    #[command(
+        long_about = "Compares the catalog with the stored files, in a running registry or in a \
+                      folder that none uses. It ends with code 0 when everything is as it should \
+                      be and with 1 when something is wrong.",
+        after_help = "Examples:\n  \
+                      coracle check\n  \
+                      coracle check --data /srv/oci --deep --repair"
+    )]
+    Check(CheckArgs),
+    /// Check, show or write the settings
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Config {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print the version and what this program was built from
+    Version(VersionArgs),
+}
+
+/// Settings that have a flag; each is one of the keys in [`crate::config::KEYS`].
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Settings")]
+pub struct SettingArgs {
+    /// Where to listen.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        help = "Where to listen: 127.0.0.1:5000, [::1]:5000, :5000 (all addresses) or unix:/path; \
+                port 0 takes a free one. Can be given several times"
+    )]
+    pub listen: Vec<OsString>,
+    /// The folder of the data
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<OsString>,
+    /// Keep everything in memory; it is gone when the program ends
+    #[arg(long)]
+    pub memory: bool,
+    /// A file to write the addresses to once requests are answered
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<OsString>,
+    /// What survives: full (a power cut) or relaxed (the end of the program only)
+    #[arg(long, value_name = "HOW")]
+    pub durability: Option<OsString>,
+    /// What to log: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<OsString>,
+    /// How to log: text or json
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<OsString>,
+    /// Whether to log each request: true or false
+    #[arg(long, value_name = "BOOL")]
+    pub access_log: Option<OsString>,
+}
+
+impl SettingArgs {
+    /// What was typed, for [`Sources`].
+    pub fn flags(&self) -> Vec<FlagValue> {
+        let Self {
+            listen,
+            data,
+            memory,
+            ready_file,
+            durability,
+            log_level,
+            log_format,
+            access_log,
+        } = self;
+        let mut flags = Vec::new();
+        if !listen.is_empty() {
+            flags.push(FlagValue {
+                flag: "--listen",
+                values: listen.clone(),
+            });
+        }
+        if *memory {
+            flags.push(FlagValue {
+                flag: "--memory",
+                values: vec!["true".into()],
+            });
+        }
+        let single = [
+            ("--data", data),
+            ("--ready-file", ready_file),
+            ("--durability", durability),
+            ("--log-level", log_level),
+            ("--log-format", log_format),
+            ("--access-log", access_log),
+        ];
+        for (flag, value) in single {
+            flags.extend(value.iter().map(|value| FlagValue {
+                flag,
+                values: vec![value.clone()],
+            }));
+        }
+        flags
+    }
+}
+
+/// `coracle serve`.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Settings from the command line.
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+/// `coracle check`.
+#[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "one switch each, as typed")]
+pub struct CheckArgs {
+    /// The folder of the data
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<OsString>,
+    /// Read and hash every stored byte again
+    #[arg(long)]
+    pub deep: bool,
+    /// Remove what nothing refers to, and take damaged content out of service until it is pushed
+    /// again
+    #[arg(long)]
+    pub repair: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print nothing; the exit code tells
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// `coracle config …`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check the settings in file, environment and flags; print what is wrong
+    Check(ConfigArgs),
+    /// Print the effective settings and where each comes from
+    Show(ConfigArgs),
+    /// Print a configuration file with every setting at its default
+    Default,
+}
+
+/// `coracle config check` and `coracle config show`.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigArgs {
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Settings from the command line, as `serve` takes them.
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+/// `coracle version`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct VersionArgs {
+    /// Print it as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Cli {
+    /// The settings that were typed, of whichever command.
+    pub fn flags(&self) -> Vec<FlagValue> {
+        match &self.command {
+            Command::Serve(args) => args.settings.flags(),
+            Command::Config {
+                command: ConfigCommand::Check(args) | ConfigCommand::Show(args),
+            } => args.settings.flags(),
+            Command::Check(args) => SettingArgs {
+                data: args.data.clone(),
+                ..SettingArgs::default()
+            }
+            .flags(),
+            Command::Config {
+                command: ConfigCommand::Default,
+            }
+            | Command::Version(_) => Vec::new(),
+        }
+    }
+
+    /// Where the settings come from: the file and flags that were typed, and the environment of
+    /// this process.
+    pub fn sources(&self) -> Sources {
+        Sources::of_process(self.config.clone(), self.flags())
+    }
+}
+
+/// Reads a command line, whose first word is the program's name.
+///
+/// # Errors
+/// What clap would print: a usage error, but also help and version where they were asked for
+/// ([`Exit::of_usage`] tells them apart). `error.print()` writes it to the right stream.
+pub fn parse<I>(words: I) -> Result<Cli, clap::Error>
+where
+    I: IntoIterator,
+    I::Item: Into<OsString> + Clone,
+{
+    Cli::try_parse_from(words)
+}
+
+#[cfg(test)]
+mod tests;

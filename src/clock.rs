@@ -1,0 +1,84 @@
+//! Wall-clock time, which comes from here only, so that a test can say what time it is.
+//!
+//! Nothing here measures how long something takes: that is [`std::time::Instant`]'s work. The wall
+//! clock may jump and may be wrong; what acts on age has to expect that.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// A source of wall-clock time.
+pub trait Clock: Send + Sync {
+    /// What time it is.
+    fn now(&self) -> SystemTime;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub struct ManualClock {
+    now: Mutex<SystemTime>,
+}
+
+impl ManualClock {
+    /// A clock that stands at `now`.
+    pub const fn new(now: SystemTime) -> Self {
+        Self {
+            now: Mutex::new(now),
+        }
+    }
+
+    /// Moves the clock to `now`, forwards or backwards.
+    pub fn set(&self, now: SystemTime) {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    /// Moves the clock forwards.
+    pub fn advance(&self, by: Duration) {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) += by;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> SystemTime {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Milliseconds since 1970 UTC, negative before it, held at the bounds of the type.
+pub fn unix_ms(time: SystemTime) -> i64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_on_both_sides_of_1970() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        assert_eq!(unix_ms(epoch), 0);
+        assert_eq!(unix_ms(epoch + Duration::from_millis(1_500)), 1_500);
+        assert_eq!(unix_ms(epoch - Duration::from_millis(1_500)), -1_500);
+    }
+
+    #[test]
+    fn a_manual_clock_goes_where_it_is_moved() {
+        let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(unix_ms(clock.now()), 2_000);
+        clock.set(SystemTime::UNIX_EPOCH);
+        assert_eq!(unix_ms(clock.now()), 0);
+    }
+}

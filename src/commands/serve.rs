@@ -1,0 +1,64 @@
+//! `coracle serve`: runs the registry until SIGTERM or SIGINT.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::Settings;
+use crate::http::ServerHandle;
+use crate::serve::{Coracle, Error, url, write_ready_file};
+
+/// Whether a stop was asked for; a second signal stops at once.
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
+/// Runs the registry. The addresses are printed once it listens, a line each.
+///
+/// # Errors
+/// It could not be opened, or an address not be bound.
+pub fn run(settings: Settings) -> Result<(), Error> {
+    let ready_file = settings.server.ready_file.clone();
+    let coracle = Coracle::open(settings)?;
+    let serving = coracle.bind()?;
+    // Before anybody is told that we are ready, so that no early signal ends us ungracefully.
+    watch_signals(serving.handle())?;
+    let addresses = serving.addresses();
+    let mut out = io::stdout().lock();
+    for address in &addresses {
+        writeln!(out, "{}", url(address))?;
+    }
+    out.flush()?;
+    drop(out);
+    if let Some(path) = &ready_file {
+        write_ready_file(path, &addresses).map_err(|error| {
+            io::Error::new(error.kind(), format!("writing {}: {error}", path.display()))
+        })?;
+    }
+    log::info!("serving on {}", addresses.iter().map(url).collect::<Vec<_>>().join(", "));
+    serving.run()?;
+    if let Some(path) = &ready_file {
+        // Whoever removed it first did what was to be done.
+        let _ = std::fs::remove_file(path);
+    }
+    coracle.close()?;
+    log::info!("stopped");
+    Ok(())
+}
+
+fn watch_signals(handle: ServerHandle) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::Builder::new().name("signals".to_owned()).stack_size(128 << 10).spawn(move || {
+        for _ in signals.forever() {
+            if STOPPING.swap(true, Ordering::SeqCst) {
+                log::warn!("stopping at once");
+                handle.stop_now();
+            } else {
+                log::info!("stopping: running requests may finish; signal again to stop at once");
+                handle.stop();
+            }
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! The table of all settings: each entry is a field of [`Settings`] and a row of [`KEYS`].
+//!
+//! Adding a setting means adding one entry here: its meaning, name, type, default, bounds, and its
+//! flag where it has one (which then also needs its line in `cli.rs`; a test says so).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use super::key::{Bounds, Key, Kind};
+use super::value::{FromValue, Value};
+use crate::http::ListenAddress;
+use crate::logging::Format;
+use crate::store::catalog::Durability;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+const DAY: u64 = 86_400;
+
+/// Counts that are held in memory stay below what a 32-bit host can hold.
+const fn count(min: u64, max: u64) -> Kind {
+    Kind::Count(Bounds::within(min, max))
+}
+
+const fn bytes(min: u64, max: u64) -> Kind {
+    Kind::Bytes(Bounds::within(min, max))
+}
+
+const fn seconds(min: u64, max: u64) -> Kind {
+    Kind::Seconds(Bounds::within(min, max))
+}
+
+/// Makes the structs, the table and the way from a row of values to the structs, so that they
+/// cannot differ. `flag` is the key's flag, where it has one.
+macro_rules! settings {
+    ($(
+        $(#[doc = $section_doc:literal])+
+        $section:ident: $Section:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $name:ident: $type:ty = $default:literal, $kind:expr $(, flag $flag:literal)?;
+            )+
+        }
+    )+) => {
+        /// Every setting, with its effective value. `Settings::default()` are the defaults.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Settings {
+            $( $(#[doc = $section_doc])+ pub $section: $Section, )+
+        }
+
+        $(
+            $(#[doc = $section_doc])+
+            #[derive(Clone, Debug, PartialEq, Eq)]
+            pub struct $Section {
+                $( $(#[doc = $doc])+ pub $name: $type, )+
+            }
+        )+
+
+        /// Every key, in the order in which it is documented.
+        pub static KEYS: &[Key] = &[
+            $( $(
+                Key {
+                    section: stringify!($section),
+                    name: stringify!($name),
+                    kind: $kind,
+                    default: $default,
+                    flag: settings!(@flag $($flag)?),
+                    doc: concat!($($doc),+).trim_ascii_start(),
+                },
+            )+ )+
+        ];
+
+        /// The sections, in their order, each with its meaning.
+        pub(super) static SECTIONS: &[(&str, &str)] = &[
+            $( (stringify!($section), concat!($($section_doc),+).trim_ascii_start()), )+
+        ];
+
+        impl Settings {
+            /// The settings with these values, one for each of [`KEYS`], in their order.
+            pub(super) fn assemble(values: &[Value]) -> Option<Self> {
+                let mut values = values.iter();
+                Some(Self {
+                    $( $section: $Section {
+                        $( $name: <$type as FromValue>::from_value(values.next()?)?, )+
+                    }, )+
+                })
+            }
+        }
+    };
+    (@flag) => { None };
+    (@flag $flag:literal) => { Some($flag) };
+}
+
+settings! {
+    /// Where the registry is reached, and how it stops.
+    server: Server {
+        /// Addresses to listen on: `127.0.0.1:5000`, `[::1]:5000`, `:5000` (all addresses) or
+        /// `unix:/path`. With port 0 the system chooses a free one.
+        listen: Vec<ListenAddress> = "127.0.0.1:5000", Kind::Addresses, flag "--listen";
+        /// A file that is written with the bound addresses once requests are answered.
+        ready_file: Option<PathBuf> = "", Kind::OptionalPath, flag "--ready-file";
+        /// How long running requests may take to finish when the server is told to stop.
+        stop_seconds_max: Duration = "30", seconds(0, 3600);
+    }
+    /// Where content is kept, and how safely.
+    storage: Storage {
+        /// The folder of the catalog and the blobs; a relative path starts at the working
+        /// directory.
+        data: PathBuf = "./coracle-data", Kind::Path, flag "--data";
+        /// Keep everything in memory and nothing on disk; it is gone when the process ends.
+        memory: bool = "false", Kind::Switch, flag "--memory";
+        /// The most bytes of blobs that are kept in memory with `storage.memory`.
+        memory_bytes_max: u64 = "1GiB", bytes(MIB, 16 * TIB);
+        /// `full`: what was acknowledged survives a power cut. `relaxed`: it survives the end of
+        /// the process only; faster, for test fixtures.
+        durability: Durability = "full", Kind::Choice(&["full", "relaxed"]), flag "--durability";
+        /// The age at which a file without a row in the catalog, left by a crash, is removed.
+        orphan_expire_seconds: Duration = "86400", seconds(3600, 3650 * DAY);
+    }
+    /// Uploads that have begun and are not finished.
+    uploads: Uploads {
+        /// How long an upload may rest before it is removed. Clients resume within minutes or
+        /// not at all, and a broken push should not fill a small disk for long.
+        expire_seconds: Duration = "86400", seconds(60, 3650 * DAY);
+        /// How often expired uploads and orphan files are looked for.
+        sweep_seconds: Duration = "3600", seconds(1, DAY);
+        /// The most unfinished uploads at a time.
+        sessions_max: usize = "10000", count(1, 10_000_000);
+    }
+    /// Removing content.
+    delete: Delete {
+        /// Whether clients may delete tags, manifests and blobs.
+        enabled: bool = "true", Kind::Switch;
+    }
+    /// What a manifest may hold.
+    manifests: Manifests {
+        /// The largest manifest. The specification asks for at least 4 MiB.
+        bytes_max: u64 = "4MiB", bytes(4 * MIB, 64 * MIB);
+        /// Whether a manifest is refused when content it refers to is missing.
+        references_check: bool = "true", Kind::Switch;
+        /// The most descriptors (layers, children) of one manifest.
+        references_max: usize = "10000", count(1, 1_000_000);
+        /// The most tags that one push of a manifest may set with `tag` parameters.
+        tags_max: usize = "100", count(1, 10_000);
+    }
+    /// Lists, which come in pages with a `Link` to the next.
+    listing: Listing {
+        /// The most tags in one page, and their number when the client names none. So large
+        /// that clients which follow no `Link` still see everything, and yet bounded.
+        tags_page_max: usize = "10000", count(1, 1_000_000);
+        /// Repositories in a page of the catalog when the client names no number.
+        catalog_page_default: usize = "100", count(1, 1_000_000);
+        /// The most repositories in one page of the catalog.
+        catalog_page_max: usize = "1000", count(1, 1_000_000);
+    }
+    /// Lists of the manifests that refer to another, such as signatures.
+    referrers: Referrers {
+        /// The most bytes of one page of referrers. Clients read no more than 4 MiB.
+        bytes_max: usize = "4MiB", bytes(64 * KIB, 64 * MIB);
+    }
+    /// What clients may ask of the server.
+    limits: Limits {
+        /// The longest head of a request.
+        head_bytes_max: usize = "64KiB", bytes(KIB, MIB);
+        /// The most header fields of a request.
+        header_count_max: usize = "100", count(16, 256);
+        /// The longest request line: method, path and query.
+        request_line_bytes_max: usize = "16KiB", bytes(KIB, MIB);
+        /// The most open connections. Beyond it the one that is idle longest is closed.
+        connections_max: usize = "16384", count(1, 1_000_000);
+        /// The most open connections of one client address. UNIX sockets are exempt.
+        connections_per_client_max: usize = "4096",
+            Kind::Count(Bounds::within(1, 1_000_000).or_zero("no limit of its own"));
+        /// The most requests that are worked on at a time, each by a thread.
+        workers_max: usize = "64", count(1, 4096);
+        /// The most requests that wait for a worker. Beyond it clients are told to come back.
+        requests_waiting_max: usize = "1024", count(1, 1_000_000);
+        /// How long a client may take to send the head of a request.
+        head_seconds_max: Duration = "10", seconds(1, 3600);
+        /// How long a connection may rest between two requests. Longer than common clients
+        /// keep one, so that none sends into a connection that is just being closed.
+        idle_seconds_max: Duration = "120", seconds(1, DAY);
+        /// How long a write may take without a byte being taken by the client.
+        write_stall_seconds_max: Duration = "60", seconds(1, 3600);
+        /// The bytes per second at which a body must at least travel, either way.
+        body_rate_bytes_min: u64 = "1024", Kind::Bytes(Bounds::within(1, GIB).or_zero("no limit"));
+        /// The time over which that rate is measured: a client may pause for this long.
+        body_grace_seconds: Duration = "30", seconds(1, 3600);
+        /// The most bytes of a refused request that are read to keep its connection.
+        drain_bytes_max: u64 = "1MiB", bytes(0, GIB);
+        /// The largest blob.
+        blob_bytes_max: u64 = "0", Kind::Bytes(Bounds::within(MIB, 8192 * TIB).or_zero("no limit"));
+    }
+    /// What is written to standard error.
+    log: Log {
+        /// The least important messages that are logged.
+        level: LevelFilter = "info",
+            Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]), flag "--log-level";
+        /// `text` for people, `json` for programs: one object a line.
+        format: Format = "text", Kind::Choice(&["text", "json"]), flag "--log-format";
+        /// Whether each request is logged, at level `info`.
+        access: bool = "true", Kind::Switch, flag "--access-log";
+    }
+}
+
+impl Limits {
+    /// These limits as the HTTP server takes them; what has no setting keeps its default.
+    pub fn http(&self, stop_timeout: Duration) -> crate::http::Limits {
+        let defaults = crate::http::Limits::default();
+        crate::http::Limits {
+            head_bytes_max: self.head_bytes_max,
+            header_count_max: self.header_count_max,
+            request_line_bytes_max: self.request_line_bytes_max,
+            // The registry bounds blobs and manifests itself; this is the largest file there can be.
+            body_bytes_max: i64::MAX.unsigned_abs(),
+            connections_max: self.connections_max,
+            connections_per_client_max: match self.connections_per_client_max {
+                0 => self.connections_max,
+                limit => limit,
+            },
+            workers_min: defaults.workers_min.min(self.workers_max),
+            workers_max: self.workers_max,
+            requests_waiting_max: self.requests_waiting_max,
+            head_timeout: self.head_seconds_max,
+            idle_timeout: self.idle_seconds_max,
+            write_stall_timeout: self.write_stall_seconds_max,
+            body_rate_min_bytes_per_s: self.body_rate_bytes_min,
+            body_rate_window: self.body_grace_seconds,
+            drain_bytes_max: self.drain_bytes_max,
+            stop_timeout,
+            ..defaults
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Values of settings: read from TOML or text by their kind, and turned into Rust types.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::LevelFilter;
+use toml::de::DeValue;
+
+use super::key::{Bounds, Kind};
+use super::number::{format_bytes, format_seconds, parse_bytes, parse_seconds};
+use crate::http::ListenAddress;
+use crate::logging::Format;
+use crate::store::catalog::Durability;
+
+/// The most addresses to listen on.
+const ADDRESSES_MAX: usize = 64;
+/// Bytes of a UNIX socket's path: what `sockaddr_un` holds on Linux, less its ending.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// A value that its kind allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// On or off.
+    Switch(bool),
+    /// A count, a number of bytes or a number of seconds.
+    Number(u64),
+    /// One name of a choice.
+    Name(&'static str),
+    /// A path, or none.
+    Path(Option<PathBuf>),
+    /// Addresses to listen on.
+    Addresses(Vec<ListenAddress>),
+}
+
+impl Kind {
+    /// The value that an environment variable or a flag holds.
+    /// The error is the sentence for people, without key and value.
+    pub(super) fn read_text(&self, text: &OsStr) -> Result<Value, String> {
+        if let Self::Path | Self::OptionalPath = self {
+            return self.path(PathBuf::from(text));
+        }
+        let text = text.to_str().ok_or("must be text in UTF-8")?;
+        match self {
+            Self::Switch => match text.trim() {
+                "true" => Ok(Value::Switch(true)),
+                "false" => Ok(Value::Switch(false)),
+                _ => Err("must be true or false".to_owned()),
+            },
+            Self::Count(bounds) => match text.trim().parse() {
+                Ok(number) => self.number(bounds, number),
+                Err(_) => Err(bounds.refuse(|n| n.to_string())),
+            },
+            Self::Addresses => addresses(text.split(',').map(str::trim)),
+            _ => self.read_quoted(text),
+        }
+    }
+
+    /// The value that a TOML value holds.
+    pub(super) fn read_toml(&self, value: &DeValue<'_>) -> Result<Value, String> {
+        match (self, value) {
+            (Self::Switch, DeValue::Boolean(on)) => Ok(Value::Switch(*on)),
+            (
+                Self::Count(bounds) | Self::Bytes(bounds) | Self::Seconds(bounds),
+                DeValue::Integer(integer),
+            ) => match u64::from_str_radix(integer.as_str(), integer.radix()) {
+                Ok(number) => self.number(bounds, number),
+                Err(_) => Err(bounds.refuse(self.unit())),
+            },
+            (Self::Addresses, DeValue::Array(items)) => {
+                let texts: Option<Vec<&str>> =
+                    items.iter().map(|item| item.get_ref().as_str()).collect();
+                addresses(texts.ok_or("must be a list of texts")?)
+            }
+            (Self::Addresses, DeValue::String(text)) => addresses([&**text]),
+            (Self::Switch | Self::Count(_), _) => Err(self.wrong_type(value)),
+            (_, DeValue::String(text)) => self.read_quoted(text),
+            _ => Err(self.wrong_type(value)),
+        }
+    }
+
+    /// The value of a text that stands in quotes in TOML.
+    fn read_quoted(&self, text: &str) -> Result<Value, String> {
+        match self {
+            Self::Bytes(bounds) => self.number(bounds, parse_bytes(text)?),
+            Self::Seconds(bounds) => self.number(bounds, parse_seconds(text)?),
+            Self::Choice(names) => names
+                .iter()
+                .find(|name| **name == text.trim())
+                .map(|name| Value::Name(name))
+                .ok_or_else(|| format!("must be one of {}", names.join(", "))),
+            Self::Path | Self::OptionalPath => self.path(PathBuf::from(text)),
+            Self::Switch | Self::Count(_) | Self::Addresses => {
+                Err(format!("must be {}", self.allowed()))
+            }
+        }
+    }
+
+    fn number(&self, bounds: &Bounds, number: u64) -> Result<Value, String> {
+        if bounds.contains(number) {
+            Ok(Value::Number(number))
+        } else {
+            Err(bounds.refuse(self.unit()))
+        }
+    }
+
+    fn unit(&self) -> fn(u64) -> String {
+        match self {
+            Self::Bytes(_) => format_bytes,
+            Self::Seconds(_) => format_seconds,
+            _ => |number| number.to_string(),
+        }
+    }
+
+    fn path(&self, path: PathBuf) -> Result<Value, String> {
+        if path.as_os_str().as_encoded_bytes().contains(&0) {
+            return Err("must not contain a NUL character".to_owned());
+        }
+        match (self, path.as_os_str().is_empty()) {
+            (_, false) => Ok(Value::Path(Some(path))),
+            (Self::OptionalPath, true) => Ok(Value::Path(None)),
+            (_, true) => Err("must not be empty".to_owned()),
+        }
+    }
+
+    fn wrong_type(&self, value: &DeValue<'_>) -> String {
+        let wanted = match self {
+            Self::Switch => "true or false, without quotes",
+            Self::Count(_) => "a whole number",
+            Self::Bytes(_) => "a number of bytes, or a text such as \"4MiB\"",
+            Self::Seconds(_) => "a number of seconds, or a text such as \"24h\"",
+            Self::Choice(_) | Self::Path | Self::OptionalPath => "a text in quotes",
+            Self::Addresses => "a list of texts, such as [\"127.0.0.1:5000\"]",
+        };
+        format!("must be {wanted}, and not of type {}", value.type_str())
+    }
+}
+
+fn addresses<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Value, String> {
+    let mut addresses: Vec<ListenAddress> = Vec::new();
+    for text in texts {
+        if addresses.len() == ADDRESSES_MAX {
+            return Err(format!("must not hold more than {ADDRESSES_MAX} addresses"));
+        }
+        let address: ListenAddress = text.parse().map_err(|_| {
+            let text = super::error::shorten(text);
+            format!(
+                "'{text}' is not an address; write 127.0.0.1:5000, [::1]:5000, :5000 (all \
+                 addresses) or unix:/path/to/socket"
+            )
+        })?;
+        check_address(&address, &addresses)?;
+        addresses.push(address);
+    }
+    if addresses.is_empty() {
+        return Err("must hold at least one address".to_owned());
+    }
+    Ok(Value::Addresses(addresses))
+}
+
+fn check_address(address: &ListenAddress, others: &[ListenAddress]) -> Result<(), String> {
+    match address {
+        // The system gives each of them a port of its own.
+        ListenAddress::Tcp(tcp) if tcp.port() == 0 => return Ok(()),
+        ListenAddress::Tcp(_) => {}
+        ListenAddress::Unix(path) => {
+            let bytes = path.as_os_str().as_encoded_bytes();
+            if bytes.len() > SOCKET_PATH_BYTES_MAX || bytes.contains(&0) {
+                return Err(format!(
+                    "the path of a UNIX socket must be at most {SOCKET_PATH_BYTES_MAX} bytes \
+                     without NUL"
+                ));
+            }
+        }
+    }
+    if others.contains(address) {
+        return Err(format!("'{address}' is listed twice"));
+    }
+    Ok(())
+}
+
+impl Value {
+    /// The value in TOML's notation; sizes as `"4MiB"` where that is exact. `None` for no value.
+    pub(super) fn to_toml(&self, kind: &Kind) -> Option<String> {
+        Some(match self {
+            Self::Switch(on) => on.to_string(),
+            Self::Number(number) => match kind {
+                Kind::Bytes(_) if *number >= 1024 && number.is_multiple_of(1024) => {
+                    quote(&format_bytes(*number))
+                }
+                _ => number.to_string(),
+            },
+            Self::Name(name) => quote(name),
+            Self::Path(path) => quote(&path.as_ref()?.to_string_lossy()),
+            Self::Addresses(addresses) => {
+                let texts: Vec<String> = addresses.iter().map(|a| quote(&a.to_string())).collect();
+                format!("[{}]", texts.join(", "))
+            }
+        })
+    }
+
+    /// The value as JSON: numbers in the key's unit, `null` for no value.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Switch(on) => (*on).into(),
+            Self::Number(number) => (*number).into(),
+            Self::Name(name) => (*name).into(),
+            Self::Path(None) => serde_json::Value::Null,
+            Self::Path(Some(path)) => path.to_string_lossy().into(),
+            Self::Addresses(addresses) => addresses.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// A basic string of TOML, always on one line.
+fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            // All control characters have at most four digits.
+            _ if character.is_control() => {
+                let code = format!("\\u{:04x}", u32::from(character));
+                quoted.push_str(&code);
+            }
+            _ => quoted.push(character),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A Rust type that a setting can have. `None` means that the table gives the key a kind that
+/// does not fit its type; the tests load every key, so that it cannot happen in a release.
+pub(super) trait FromValue: Sized {
+    fn from_value(value: &Value) -> Option<Self>;
+}
+
+impl FromValue for bool {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Switch(on) => Some(*on),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for u64 {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for usize {
+    fn from_value(value: &Value) -> Option<Self> {
+        u64::from_value(value)?.try_into().ok()
+    }
+}
+
+impl FromValue for Duration {
+    fn from_value(value: &Value) -> Option<Self> {
+        u64::from_value(value).map(Self::from_secs)
+    }
+}
+
+impl FromValue for Option<PathBuf> {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Path(path) => Some(path.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for PathBuf {
+    fn from_value(value: &Value) -> Option<Self> {
+        Option::<Self>::from_value(value)?
+    }
+}
+
+impl FromValue for Vec<ListenAddress> {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Addresses(addresses) => Some(addresses.clone()),
+            _ => None,
+        }
+    }
+}
+
+fn name(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::Name(name) => Some(name),
+        _ => None,
+    }
+}
+
+impl FromValue for Durability {
+    fn from_value(value: &Value) -> Option<Self> {
+        match name(value)? {
+            "full" => Some(Self::Full),
+            "relaxed" => Some(Self::Relaxed),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for LevelFilter {
+    fn from_value(value: &Value) -> Option<Self> {
+        name(value)?.parse().ok()
+    }
+}
+
+impl FromValue for Format {
+    fn from_value(value: &Value) -> Option<Self> {
+        match name(value)? {
+            "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! A client for one request over a UNIX socket: how the command line asks a running server.
+//!
+//! It trusts its peer, which is this very program: lengths are bounded, nothing else is guarded
+//! against.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// The longest answer that is taken, in bytes.
+const RESPONSE_BYTES_MAX: u64 = 16 << 20;
+
+/// How long the server may be silent.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Sends one request and returns the status and body of its answer.
+///
+/// # Errors
+/// Nobody listens on the socket, or what comes back is no HTTP.
+pub fn request_unix(
+    socket: &Path,
+    method: &str,
+    target: &str,
+    body: &[u8],
+) -> io::Result<(u16, Vec<u8>)> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(SILENCE_MAX))?;
+    stream.set_write_timeout(Some(SILENCE_MAX))?;
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)?;
+    let mut answer = Vec::new();
+    stream.take(RESPONSE_BYTES_MAX).read_to_end(&mut answer)?;
+    parse(&answer)
+}
+
+fn parse(answer: &[u8]) -> io::Result<(u16, Vec<u8>)> {
+    let mut fields = [httparse::EMPTY_HEADER; 64];
+    let mut response = httparse::Response::new(&mut fields);
+    match response.parse(answer) {
+        Ok(httparse::Status::Complete(head)) => {
+            Ok((response.code.unwrap_or_default(), answer[head..].to_vec()))
+        }
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is no HTTP response")),
+    }
+}

@@ -1,0 +1,206 @@
+//! Listening sockets: the addresses as people write them, binding, accepting.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::request::Peer;
+use super::stream::Socket;
+
+/// How many connections the kernel may hold that were not accepted yet.
+const BACKLOG: i32 = 4096;
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ListenAddress {
+    /// An address and a port; port 0 lets the kernel choose one.
+    Tcp(SocketAddr),
+    /// The path of a UNIX socket, which is made at the start and removed at the end.
+    Unix(PathBuf),
+}
+
+/// A text that is no [`ListenAddress`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenAddressError {
+    text: String,
+}
+
+impl fmt::Display for ListenAddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.text;
+        write!(
+            f,
+            "'{text}' is not an address to listen on; write it as 127.0.0.1:5000, [::1]:5000, \
+             :5000 (all addresses) or unix:/path/to/socket"
+        )
+    }
+}
+
+impl std::error::Error for ListenAddressError {}
+
+impl FromStr for ListenAddress {
+    type Err = ListenAddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = || ListenAddressError {
+            text: text.to_owned(),
+        };
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() {
+                Err(refuse())
+            } else {
+                Ok(Self::Unix(path.into()))
+            };
+        }
+        let port_of = |port: &str| port.parse::<u16>().map_err(|_| refuse());
+        if let Some(port) = text.strip_prefix(':') {
+            return Ok(Self::Tcp((Ipv6Addr::UNSPECIFIED, port_of(port)?).into()));
+        }
+        if let Some(port) = text.strip_prefix("localhost:") {
+            return Ok(Self::Tcp((Ipv4Addr::LOCALHOST, port_of(port)?).into()));
+        }
+        text.parse().map(Self::Tcp).map_err(|_| refuse())
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A bound, non-blocking listening socket.
+#[derive(Debug)]
+pub(super) enum Listener {
+    Tcp(TcpListener),
+    Unix {
+        listener: UnixListener,
+        path: PathBuf,
+        /// Device and inode of the socket's file, so that only that file is ever removed.
+        identity: Option<(u64, u64)>,
+    },
+}
+
+impl Listener {
+    /// Binds `address`.
+    pub(super) fn bind(address: &ListenAddress) -> io::Result<Self> {
+        let describe = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        };
+        match address {
+            ListenAddress::Tcp(address) => Self::bind_tcp(*address),
+            ListenAddress::Unix(path) => Self::bind_unix(path),
+        }
+        .map_err(describe)
+    }
+
+    fn bind_tcp(address: SocketAddr) -> io::Result<Self> {
+        let listener = match TcpListener::bind(address) {
+            // A host without IPv6 still has all addresses.
+            Err(error) if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) => {
+                let without_v6 = (Ipv4Addr::UNSPECIFIED, address.port());
+                TcpListener::bind(without_v6).map_err(|_| error)?
+            }
+            bound => bound?,
+        };
+        rustix::net::listen(&listener, BACKLOG)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self::Tcp(listener))
+    }
+
+    fn bind_unix(path: &Path) -> io::Result<Self> {
+        let listener = match UnixListener::bind(path) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && is_stale(path) => {
+                std::fs::remove_file(path)?;
+                UnixListener::bind(path)?
+            }
+            bound => bound?,
+        };
+        rustix::net::listen(&listener, BACKLOG)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self::Unix {
+            listener,
+            path: path.to_owned(),
+            identity: identity(path),
+        })
+    }
+
+    /// The address that was bound, with the port that the kernel chose.
+    pub(super) fn address(&self) -> io::Result<ListenAddress> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
+            Self::Unix { path, .. } => Ok(ListenAddress::Unix(path.clone())),
+        }
+    }
+
+    /// Whether a connection waits to be accepted.
+    pub(super) fn is_pending(&self) -> bool {
+        let mut fds = [PollFd::new(self, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec::default())).is_ok_and(|count| count > 0)
+    }
+
+    /// The next connection; `WouldBlock` when there is none.
+    pub(super) fn accept(&self) -> io::Result<(Socket, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept()?;
+                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                Ok((Socket::Tcp(stream), Peer::Ip(address)))
+            }
+            Self::Unix { listener, .. } => {
+                let (stream, _) = listener.accept()?;
+                Ok((Socket::Unix(stream), Peer::Unix))
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix { listener, .. } => listener.as_fd(),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Self::Unix {
+            path,
+            identity: Some(bound),
+            ..
+        } = self
+            && identity(path) == Some(*bound)
+        {
+            // Whoever removed it first did what was to be done.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Whether `path` is a socket on which nobody listens any more.
+fn is_stale(path: &Path) -> bool {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
+    let refused = matches!(
+        UnixStream::connect(path),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused
+    );
+    is_socket && refused
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path)
+        .ok()
+        .map(|meta| (meta.dev(), meta.ino()))
+}

@@ -1,0 +1,202 @@
+//! What the dispatcher, the workers and the handles of one server share: the table of
+//! connections under its lock, the kernel's watch over those that wait, and the counters.
+//!
+//! The lock is held for bookkeeping and one `epoll_ctl(2)`, never while reading, writing or
+//! calling the handler.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicIsize, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{EventfdFlags, eventfd};
+
+use super::handler::{Handler, Refusal};
+use super::limits::Limits;
+use super::response::{OnSent, Response, Sent};
+use super::table::{Conn, Table, Waiting};
+
+/// The event number of [`Shared::wake`].
+pub(super) const WAKE: u64 = u64::MAX;
+
+/// How far a server is on its way from running to stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Running,
+    /// Running requests finish, nothing new begins.
+    Stopping,
+    /// Everything is cut off.
+    StoppingNow,
+}
+
+/// Counters, each on its own; together they are no snapshot.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) requests_active: AtomicUsize,
+    pub(super) workers: AtomicUsize,
+    /// Workers that wait for a connection, less the connections that wait for a worker.
+    pub(super) available: AtomicIsize,
+    pub(super) accepted_total: AtomicU64,
+    pub(super) shed_total: AtomicU64,
+    pub(super) accept_failed_total: AtomicU64,
+}
+
+pub(super) struct Shared {
+    pub(super) limits: Limits,
+    pub(super) handler: Arc<dyn Handler>,
+    pub(super) counters: Counters,
+    pub(super) epoll: OwnedFd,
+    wakeup: OwnedFd,
+    table: Mutex<Table>,
+    phase: AtomicU8,
+}
+
+impl Shared {
+    pub(super) fn new(limits: Limits, handler: Arc<dyn Handler>) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let wakeup = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        epoll::add(&epoll, &wakeup, EventData::new_u64(WAKE), EventFlags::IN)?;
+        Ok(Self {
+            limits,
+            handler,
+            counters: Counters::default(),
+            epoll,
+            wakeup,
+            table: Mutex::default(),
+            phase: AtomicU8::new(0),
+        })
+    }
+
+    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
+        // Nothing between two steps of the bookkeeping panics, so its state is whole.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::SeqCst) {
+            0 => Phase::Running,
+            1 => Phase::Stopping,
+            _ => Phase::StoppingNow,
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.phase() > Phase::Running
+    }
+
+    /// Goes on to `phase`; there is no way back.
+    pub(super) fn advance(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Makes the dispatcher look around.
+    pub(super) fn wake(&self) {
+        // It fails only when the counter is full, and then the dispatcher is awake anyhow.
+        let _ = rustix::io::write(&self.wakeup, &1_u64.to_ne_bytes());
+    }
+
+    /// Takes the wake-up back, before looking around.
+    pub(super) fn woken(&self) {
+        let _ = rustix::io::read(&self.wakeup, &mut [0; 8]);
+    }
+
+    /// Whether a worker may wait for its connection's next request: nobody waits for a worker.
+    pub(super) fn may_linger(&self) -> bool {
+        self.counters.available.load(Ordering::Relaxed) >= 0 && !self.is_stopping()
+    }
+
+    /// Lets a connection wait for its client. From here on any thread may have it.
+    pub(super) fn park(&self, mut conn: Box<Conn>, waiting: Waiting, deadline: Instant) {
+        let socket = Arc::clone(conn.wire.connection.socket());
+        let data = EventData::new_u64(conn.token.to_u64());
+        let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ONESHOT;
+        let is_watched = std::mem::replace(&mut conn.is_watched, true);
+        let mut table = self.table();
+        // Under the lock, because the dispatcher closes idle connections under it as well. One that
+        // was never answered may have come in time.
+        let is_used = conn.wire.written > 0;
+        let is_late = is_used && waiting == Waiting::Idle && self.is_stopping();
+        let watched = if is_late {
+            Err(rustix::io::Errno::CANCELED)
+        } else if is_watched {
+            epoll::modify(&self.epoll, socket.as_fd(), data, flags)
+        } else {
+            epoll::add(&self.epoll, socket.as_fd(), data, flags)
+        };
+        if let Err(error) = watched.map_err(io::Error::from) {
+            drop(table);
+            if !is_late {
+                log::warn!("closing a connection that cannot be watched: {error}");
+            }
+            self.close(conn);
+            return;
+        }
+        table.park(conn, waiting, deadline);
+        let is_too_much = table.partial_heads_bytes() > self.limits.partial_heads_bytes_max;
+        let given_up = if is_too_much {
+            table.take_longest(Waiting::Head)
+        } else {
+            None
+        };
+        let is_earlier = table.looks_at.is_none_or(|looks_at| deadline < looks_at);
+        drop(table);
+        if is_earlier {
+            self.wake();
+        }
+        if let Some((conn, _)) = given_up {
+            self.counters.shed_total.fetch_add(1, Ordering::Relaxed);
+            self.close(conn);
+        }
+    }
+
+    /// Closes a connection at once.
+    pub(super) fn close(&self, conn: Box<Conn>) {
+        let token = conn.token;
+        drop(conn);
+        let socket = self.table().leave(token);
+        drop(socket);
+        if self.is_stopping() {
+            self.wake();
+        }
+    }
+
+    /// Closes a connection whose client may still be sending: says that nothing more will come,
+    /// and reads for a while, so that no reset overtakes the response (RFC 9112 section 9.6).
+    pub(super) fn close_gently(&self, mut conn: Box<Conn>) {
+        if self.phase() == Phase::StoppingNow {
+            self.close(conn);
+            return;
+        }
+        conn.wire.connection.socket().shutdown(Shutdown::Write);
+        conn.wire.input = super::buffer::Buffer::default();
+        let deadline = Instant::now() + self.limits.close_drain_timeout;
+        conn.closing_deadline = Some(deadline);
+        self.park(conn, Waiting::Closing, deadline);
+    }
+
+    /// Tells whoever wants to know that a response was sent. It may run on the dispatcher, which
+    /// must outlive a panic in it.
+    pub(super) fn report(on_sent: Option<OnSent>, sent: impl FnOnce() -> Sent) {
+        if let Some(on_sent) = on_sent
+            && catch_unwind(AssertUnwindSafe(|| on_sent(&sent()))).is_err()
+        {
+            log::error!("what was to be called after a response panicked");
+        }
+    }
+
+    /// The handler's answer to what is refused; a plain one should it panic.
+    pub(super) fn phrase(&self, refusal: &Refusal) -> Response {
+        let phrased = catch_unwind(AssertUnwindSafe(|| self.handler.refuse(refusal)));
+        let mut response = phrased.unwrap_or_else(|_| {
+            log::error!("the handler panicked while refusing: {}", refusal.why);
+            refusal.response()
+        });
+        response.status = refusal.status;
+        response
+    }
+}

@@ -1,0 +1,13 @@
+//! The server under real sockets on loopback, and its parsers alone. Timeouts are made small
+//! where a test waits for one to strike; no test judges how long anything took.
+
+mod bodies;
+mod connections;
+mod faults;
+mod framing;
+mod grammar;
+mod heads;
+mod limits;
+mod sending;
+mod stopping;
+mod support;

@@ -1,0 +1,78 @@
+//! Stopping: gracefully, by its deadline, at once.
+
+use std::time::Duration;
+
+use super::support::{Note, TestServer};
+use crate::http::Limits;
+
+const WAIT: &str = "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n";
+
+#[test]
+fn a_graceful_stop_lets_running_requests_finish() {
+    let mut server = TestServer::start(Limits::default());
+    let mut idle = server.connect();
+    idle.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    idle.response();
+    let mut running = server.connect();
+    running.send(WAIT);
+    server.note_of(|note| (note == Note::Called("/wait".to_owned())).then_some(()));
+    server.handle.stop();
+    assert_eq!(idle.rest(), "", "idle connections are closed");
+    while std::net::TcpStream::connect(server.address).is_ok() {
+        std::thread::yield_now();
+    }
+    server.gate = None;
+    let answer = running.response();
+    assert_eq!(
+        (answer.text().as_str(), answer.header("Connection")),
+        ("waited", Some("close"))
+    );
+    assert_eq!(running.rest(), "");
+    server.join();
+    let stats = server.handle.stats();
+    assert_eq!((stats.connections, stats.workers), (0, 0));
+}
+
+#[test]
+fn a_graceful_stop_has_a_deadline() {
+    let limits = Limits {
+        stop_timeout: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let mut server = TestServer::start(limits);
+    let mut uploading = server.connect();
+    uploading.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n123");
+    assert_eq!(server.note(), Note::Called("/echo".to_owned()));
+    server.handle.stop();
+    server.join();
+    server.note_of(|note| matches!(note, Note::Body(Err(_))).then_some(()));
+    uploading.rest();
+}
+
+#[test]
+fn a_stop_at_once_cuts_everything_off() {
+    let mut server = TestServer::start(Limits::default());
+    let mut idle = server.connect();
+    let mut slow = server.connect();
+    slow.send("GET /a HTTP/1.1\r\n");
+    let mut uploading = server.connect();
+    uploading.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n123");
+    assert_eq!(server.note(), Note::Called("/echo".to_owned()));
+    let mut unread = server.connect();
+    unread.send("GET /bytes/30000000 HTTP/1.1\r\nHost: h\r\n\r\n");
+    unread.head();
+    server.handle.stop_now();
+    server.join();
+    for client in [&mut idle, &mut slow, &mut uploading] {
+        client.rest();
+    }
+    assert_eq!(server.handle.stats().connections, 0);
+}
+
+#[test]
+fn a_server_that_was_stopped_before_it_ran_ends_at_once() {
+    let mut server = TestServer::start(Limits::default());
+    server.handle.stop();
+    server.handle.stop();
+    server.join();
+}

@@ -1,0 +1,70 @@
+//! The registry over a real catalog and real blob stores: against a plain model, and through
+//! crashes.
+
+mod crash;
+mod model;
+mod rules;
+
+use std::sync::Arc;
+
+use super::{Options, Registry};
+use crate::clock::SystemClock;
+use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
+use crate::store::blobs::{BlobStore, MemoryBlobStore};
+use crate::store::catalog::{self, Catalog, Durability, Location};
+
+/// A registry in memory.
+pub fn in_memory(options: Options) -> Registry {
+    let blobs: Arc<dyn BlobStore> = Arc::new(MemoryBlobStore::new(1 << 30, 1000));
+    Registry::new(catalog(Location::Memory, &blobs), blobs, options)
+}
+
+/// A catalog that syncs through `blobs`.
+pub fn catalog(location: Location<'_>, blobs: &Arc<dyn BlobStore>) -> Arc<Catalog> {
+    let blobs = Arc::clone(blobs);
+    let options = catalog::Options {
+        durability: Durability::Relaxed,
+        clock: Arc::new(SystemClock),
+        ..catalog::Options::new(location)
+    };
+    let sync = Box::new(move |shards: &[_]| blobs.sync_shards(shards));
+    Arc::new(Catalog::open(options, sync).expect("a catalog"))
+}
+
+/// A repository name that is one.
+pub fn name(text: &str) -> RepositoryName {
+    text.parse().expect("a repository name")
+}
+
+/// A tag that is one.
+pub fn tag(text: &str) -> Tag {
+    text.parse().expect("a tag")
+}
+
+/// The canonical digest.
+pub fn digest(bytes: &[u8]) -> Digest {
+    Digest::of(Algorithm::Sha256, bytes)
+}
+
+/// An OCI image manifest over these blobs, the first being the config.
+pub fn image(blobs: &[&[u8]], subject: Option<&Digest>) -> Vec<u8> {
+    let descriptor = |bytes: &&[u8]| {
+        format!(
+            r#"{{"mediaType":"application/octet-stream","digest":"{}","size":{}}}"#,
+            digest(bytes),
+            bytes.len()
+        )
+    };
+    let config = blobs.first().map(&descriptor).expect("a config");
+    let layers: Vec<String> = blobs[1..].iter().map(descriptor).collect();
+    let subject = subject.map_or_else(String::new, |subject| {
+        format!(
+            r#","subject":{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{subject}","size":1}}"#
+        )
+    });
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{config},"layers":[{}]{subject}}}"#,
+        layers.join(",")
+    )
+    .into_bytes()
+}

@@ -1,0 +1,111 @@
+//! The folders that blobs are spread over: making, syncing and walking them.
+
+use std::io::{self, ErrorKind as Io};
+use std::path::Path;
+
+use super::Entry;
+use super::disk::Disk;
+use super::file::Shared;
+use crate::oci::{Algorithm, Digest};
+use crate::store::layout::Layout;
+use crate::store::{Error, Shard};
+
+/// Makes the folders of a data folder, unless the mark says that this was done: it is made after
+/// everything else was synced, so that to see it is enough.
+pub(super) fn make_folders<D: Disk>(
+    disk: &D,
+    layout: &Layout,
+    relaxed: bool,
+) -> Result<(), Error> {
+    let make = || -> io::Result<()> {
+        if disk.lookup(&layout.shards_made())?.is_some() {
+            return Ok(());
+        }
+        let sync = |path: &Path| if relaxed { Ok(()) } else { disk.sync_folder(path) };
+        let (root, blobs) = (layout.root(), layout.blobs());
+        for path in [root, &blobs, &layout.uploads(), &layout.quarantine()] {
+            disk.make_folder(path)?;
+        }
+        for algorithm in Algorithm::ALL {
+            let path = blobs.join(algorithm.as_str());
+            disk.make_folder(&path)?;
+            for first_byte in 0..=u8::MAX {
+                let shard = Shard {
+                    algorithm,
+                    first_byte,
+                };
+                disk.make_folder(&layout.shard(shard))?;
+            }
+            sync(&path)?;
+        }
+        sync(&blobs)?;
+        sync(root)?;
+        disk.create(&layout.shards_made()).map(drop)
+    };
+    make().map_err(|error| Error::io("preparing", layout.root().display(), error))
+}
+
+/// Makes one shard's folder again, durably. Takes the mark away first, so that a process that
+/// dies half-way leaves the rest to the next start.
+pub(super) fn make_shard<D: Disk>(shared: &Shared<D>, shard: Shard) -> io::Result<()> {
+    match shared.disk.remove(&shared.layout.shards_made()) {
+        Err(error) if error.kind() != Io::NotFound => return Err(error),
+        _ => {}
+    }
+    let path = shared.layout.shard(shard);
+    shared.disk.make_folder(&path)?;
+    match path.parent() {
+        Some(parent) if !shared.options.relaxed => shared.disk.sync_folder(parent),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the names in `shards` durable, each folder once.
+pub(super) fn sync<D: Disk>(shared: &Shared<D>, shards: &[Shard]) -> Result<(), Error> {
+    if shared.options.relaxed {
+        return Ok(());
+    }
+    let mut shards = shards.to_vec();
+    shards.sort_unstable();
+    shards.dedup();
+    for shard in shards {
+        let path = shared.layout.shard(shard);
+        shared.disk.sync_folder(&path).map_err(|error| {
+            let error = Error::io("syncing", path.display(), error);
+            shared.health.sync_failed(&error);
+            error
+        })?;
+    }
+    Ok(())
+}
+
+/// Calls `each` with every blob of a shard until it returns false. Names that are no digest, or a
+/// digest of another shard, are passed over.
+pub(super) fn walk_shard<D: Disk>(
+    shared: &Shared<D>,
+    shard: Shard,
+    each: &mut dyn FnMut(Entry) -> bool,
+) -> Result<(), Error> {
+    let path = shared.layout.shard(shard);
+    let listed = shared.disk.list(&path, &mut |name, metadata| {
+        let digest: Option<Digest> = format!("{}:{name}", shard.algorithm).parse().ok();
+        if let Some(digest) = digest
+            && metadata.is_file
+            && Shard::of(&digest) == shard
+        {
+            return Ok(each(Entry {
+                digest,
+                size: metadata.length,
+                modified: metadata.modified,
+            }));
+        }
+        Ok(true)
+    });
+    match listed {
+        // A folder that is missing holds no blob.
+        Err(error) if error.kind() != Io::NotFound => {
+            Err(Error::io("listing", path.display(), error))
+        }
+        _ => Ok(()),
+    }
+}

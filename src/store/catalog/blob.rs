@@ -1,0 +1,136 @@
+//! Blobs: their rows, and which repository holds them.
+
+use super::rows::BlobRow;
+use super::transaction::{ReadTx, WriteTx, statements};
+use super::values::{Count, DigestColumn, limit};
+use crate::oci::{Digest, RepositoryName};
+use crate::store::{Error, Shard, StoredBlob};
+
+statements! {
+    BLOB = "SELECT size, quarantined FROM blob WHERE digest = ?1";
+    IN_REPOSITORY = "SELECT b.size, b.quarantined FROM repository r
+        JOIN repository_blob rb ON rb.repository_id = r.id
+        JOIN blob b ON b.digest = rb.digest
+        WHERE r.name = ?1 AND rb.digest = ?2";
+    HOLDERS = "SELECT name FROM repository WHERE id IN
+        (SELECT repository_id FROM repository_blob WHERE digest = ?1) ORDER BY name LIMIT ?2";
+    LIST = "SELECT digest, size, quarantined FROM blob WHERE digest > ?1 ORDER BY digest LIMIT ?2";
+    INSERT = "INSERT INTO blob (digest, size, created_at) VALUES (?1, ?2, ?3)
+        ON CONFLICT (digest) DO UPDATE SET size = excluded.size, quarantined = 0
+        WHERE size <> excluded.size OR quarantined <> 0";
+    LINK = "INSERT INTO repository_blob (repository_id, digest) VALUES (?1, ?2)
+        ON CONFLICT DO NOTHING";
+    UNLINK = "DELETE FROM repository_blob WHERE repository_id = ?1 AND digest = ?2";
+    DELETE_UNUSED = "DELETE FROM blob WHERE digest = ?1
+        AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE digest = ?1)";
+    SET_QUARANTINE = "UPDATE blob SET quarantined = ?2 WHERE digest = ?1";
+}
+
+fn blob_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<BlobRow> {
+    Ok(BlobRow {
+        size: row.get::<_, Count>("size")?.0,
+        quarantined: row.get("quarantined")?,
+    })
+}
+
+impl ReadTx<'_> {
+    /// The blob's row, whichever repository holds it.
+    pub fn blob(&self, digest: &Digest) -> Result<Option<BlobRow>, Error> {
+        self.one(BLOB, (DigestColumn::from(digest),), blob_row)
+            .map_err(|error| self.failed(&error, "looking up the blob", digest))
+    }
+
+    /// The blob's row if this repository holds it.
+    pub fn repository_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<BlobRow>, Error> {
+        let params = (name.as_str(), DigestColumn::from(digest));
+        self.one(IN_REPOSITORY, params, blob_row)
+            .map_err(|error| self.failed(&error, "looking up the blob", digest))
+    }
+
+    /// Up to `limit` repositories that hold the blob, in byte order.
+    pub fn blob_repositories(
+        &self,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Vec<RepositoryName>, Error> {
+        let params = (DigestColumn::from(digest), self::limit(limit));
+        self.all(HOLDERS, params, |row| row.get(0))
+            .map_err(|error| self.failed(&error, "listing the repositories of the blob", digest))
+    }
+
+    /// Up to `limit` blob rows after `last`, by digest.
+    pub fn blobs(
+        &self,
+        last: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, BlobRow)>, Error> {
+        let params = (DigestColumn::after(last), self::limit(limit));
+        self.all(LIST, params, |row| Ok((row.get("digest")?, blob_row(row)?)))
+            .map_err(|error| self.failed(&error, "listing", "blobs"))
+    }
+}
+
+impl WriteTx<'_> {
+    /// Writes the row of a published blob; an existing row is brought up to date and its
+    /// quarantine lifted. The commit waits until the blob's name is durable.
+    pub fn insert_blob(&mut self, blob: &StoredBlob) -> Result<(), Error> {
+        // Whether or not the row changes: the file under the name may be a new one.
+        self.shards.push(Shard::of(blob.digest()));
+        let digest = DigestColumn::from(blob.digest());
+        self.execute(INSERT, (digest, Count(blob.size()), self.now_ms()))
+            .map(|_| ())
+            .map_err(|error| self.failed(&error, "writing the blob", blob.digest()))
+    }
+
+    /// Lets a repository read a blob whose row exists; makes the repository.
+    ///
+    /// # Errors
+    /// Kind `Io` when there is no such row: the caller looks first.
+    pub fn link_blob(&mut self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
+        let repository = self.ensure_repository(name)?;
+        self.execute(LINK, (repository, DigestColumn::from(digest)))
+            .map(|_| ())
+            .map_err(|error| {
+                let subject = format_args!("{digest} to the repository {name}");
+                self.failed(&error, "linking the blob", subject)
+            })
+    }
+
+    /// Takes a blob from a repository (and the repository, when that was its last content). False
+    /// when it was not there.
+    pub fn unlink_blob(&mut self, name: &RepositoryName, digest: &Digest) -> Result<bool, Error> {
+        let Some(repository) = self.repository_id(name)? else {
+            return Ok(false);
+        };
+        let unlinked = self
+            .execute(UNLINK, (repository, DigestColumn::from(digest)))
+            .map_err(|error| {
+                let subject = format_args!("{digest} from the repository {name}");
+                self.failed(&error, "unlinking the blob", subject)
+            })?;
+        if unlinked > 0 {
+            self.delete_empty_repository(repository)?;
+        }
+        Ok(unlinked > 0)
+    }
+
+    /// Removes the blob's row unless a repository still holds it. True when it is gone, or was
+    /// never there.
+    pub fn delete_blob_if_unused(&mut self, digest: &Digest) -> Result<bool, Error> {
+        let deleted = self
+            .execute(DELETE_UNUSED, (DigestColumn::from(digest),))
+            .map_err(|error| self.failed(&error, "removing the blob", digest))?;
+        Ok(deleted > 0 || self.blob(digest)?.is_none())
+    }
+
+    /// Marks or clears a blob's quarantine. False when there is no row.
+    pub fn set_quarantine(&mut self, digest: &Digest, quarantined: bool) -> Result<bool, Error> {
+        self.execute(SET_QUARANTINE, (DigestColumn::from(digest), quarantined))
+            .map(|rows| rows > 0)
+            .map_err(|error| self.failed(&error, "marking the blob", digest))
+    }
+}

@@ -1,0 +1,106 @@
+//! The write-ahead log's length: when the writer folds the log into the database file.
+//!
+//! A log that was folded in completely is used again from its start. Its file keeps its length
+//! then, and a commit that does not change a file's length needs fewer flushes of the device. So
+//! the log is folded in rarely, kept, and never truncated in normal work.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, Result};
+
+/// Frames (pages) in the log that are not yet in the database file, from which on they are copied.
+const FRAMES_DUE: i64 = 1000;
+/// Length of the log in frames from which on the writer waits for readers, so that it can start the
+/// log afresh.
+const FRAMES_LONG: i64 = 8000;
+/// How long it waits for them. A reader that stays longer (a backup, a check) is left in peace.
+const READERS_PATIENCE: Duration = Duration::from_millis(20);
+
+/// What the writer remembers of the log.
+pub(super) struct LogFile {
+    /// Length in frames from which the next attempt to start afresh is worth its wait.
+    long: i64,
+    /// False for a catalog in memory, which has no log.
+    exists: bool,
+}
+
+const LENGTH: &str = "PRAGMA wal_checkpoint(NOOP)";
+const FOLD: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+const START_AFRESH: &str = "PRAGMA wal_checkpoint(RESTART)";
+const FOLD_AND_TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+/// What a checkpoint answers.
+struct Length {
+    /// Somebody was in the way of what it should do.
+    hindered: bool,
+    frames: i64,
+    folded: i64,
+}
+
+impl LogFile {
+    pub(super) const fn new(exists: bool) -> Self {
+        Self {
+            long: FRAMES_LONG,
+            exists,
+        }
+    }
+
+    /// Folds the log in when it is long. A failure loses nothing and is tried again later.
+    pub(super) fn tend(&mut self, connection: &Connection) {
+        if !self.exists {
+            return;
+        }
+        if let Err(error) = self.try_tend(connection) {
+            log::warn!("the catalog's write-ahead log could not be folded in: {error}");
+        }
+    }
+
+    fn try_tend(&mut self, connection: &Connection) -> Result<()> {
+        let length = checkpoint(connection, LENGTH)?;
+        if length.frames >= self.long {
+            self.start_afresh(connection)
+        } else if length.frames - length.folded >= FRAMES_DUE {
+            checkpoint(connection, FOLD).map(|_| ())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Waits for the readers of old frames. While one of them stays, the log can only grow; then
+    /// the next attempt waits until it has doubled.
+    fn start_afresh(&mut self, connection: &Connection) -> Result<()> {
+        let length = impatiently(connection, START_AFRESH)?;
+        self.long = if length.hindered {
+            2 * length.frames.max(FRAMES_LONG)
+        } else {
+            FRAMES_LONG
+        };
+        Ok(())
+    }
+
+    /// Folds all in and truncates the log, at the end.
+    pub(super) fn fold_in(&self, connection: &Connection) -> Result<()> {
+        if self.exists {
+            impatiently(connection, FOLD_AND_TRUNCATE)?;
+        }
+        Ok(())
+    }
+}
+
+fn impatiently(connection: &Connection, sql: &str) -> Result<Length> {
+    let usual: i64 = connection.pragma_query_value(None, "busy_timeout", |row| row.get(0))?;
+    connection.busy_timeout(READERS_PATIENCE)?;
+    let result = checkpoint(connection, sql);
+    connection.pragma_update(None, "busy_timeout", usual)?;
+    result
+}
+
+fn checkpoint(connection: &Connection, sql: &str) -> Result<Length> {
+    connection.prepare_cached(sql)?.query_row([], |row| {
+        Ok(Length {
+            hindered: row.get(0)?,
+            frames: row.get(1)?,
+            folded: row.get(2)?,
+        })
+    })
+}

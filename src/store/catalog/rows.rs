@@ -1,0 +1,97 @@
+//! What goes into the catalog and comes out of it, as plain values.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::oci::{Digest, MediaType};
+
+/// A blob's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlobRow {
+    /// Length in bytes.
+    pub size: u64,
+    /// Found to be wrong: not to be served until it is pushed again.
+    pub quarantined: bool,
+}
+
+/// A manifest as it is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestRow {
+    /// The digest under which it was pushed.
+    pub digest: Digest,
+    /// The type it was pushed with.
+    pub media_type: MediaType,
+    /// The bytes that were pushed.
+    pub bytes: Arc<[u8]>,
+}
+
+/// A manifest's facts without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestFacts {
+    /// The digest under which it was pushed.
+    pub digest: Digest,
+    /// The type it was pushed with.
+    pub media_type: MediaType,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+/// What a manifest refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReferenceKind {
+    /// The config of an image.
+    Config,
+    /// A layer, or a blob of an artifact.
+    Layer,
+    /// A manifest (or blob) of an index.
+    Child,
+}
+
+/// A manifest about to be written. The digest of `bytes` was checked by the caller.
+#[derive(Clone, Debug)]
+pub struct NewManifest<'a> {
+    /// The digest under which it is pushed.
+    pub digest: Digest,
+    /// The type it is served with.
+    pub media_type: &'a MediaType,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// For the referrers API.
+    pub artifact_type: Option<&'a str>,
+    /// For the referrers API.
+    pub annotations: &'a BTreeMap<String, String>,
+    /// The manifest it is about.
+    pub subject: Option<Digest>,
+    /// What it refers to, in order.
+    pub references: &'a [(ReferenceKind, Digest)],
+}
+
+/// One entry of the referrers API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referrer {
+    /// The digest under which it was pushed.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: MediaType,
+    /// Length in bytes.
+    pub size: u64,
+    /// Its artifact type.
+    pub artifact_type: Option<String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Totals over the whole catalog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Repositories.
+    pub repositories: u64,
+    /// Blob rows.
+    pub blobs: u64,
+    /// Sum of the sizes of all blob rows, in bytes.
+    pub blob_bytes: u64,
+    /// Manifest rows.
+    pub manifests: u64,
+    /// Tags.
+    pub tags: u64,
+}

@@ -1,0 +1,72 @@
+//! Tags: names that move from manifest to manifest.
+
+use super::transaction::{ReadTx, WriteTx, statements};
+use super::values::limit;
+use crate::oci::{Digest, RepositoryName, Tag};
+use crate::store::{Error, ErrorKind};
+
+statements! {
+    LIST = "SELECT t.name FROM repository r JOIN tag t ON t.repository_id = r.id
+        WHERE r.name = ?1 AND t.name > ?2 ORDER BY t.name LIMIT ?3";
+    SET = "INSERT INTO tag (repository_id, name, manifest_id, updated_at) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (repository_id, name)
+        DO UPDATE SET manifest_id = excluded.manifest_id, updated_at = excluded.updated_at";
+    DELETE = "DELETE FROM tag WHERE repository_id = ?1 AND name = ?2";
+}
+
+impl ReadTx<'_> {
+    /// Up to `limit` tags after `last`, in byte order.
+    pub fn tags(
+        &self,
+        name: &RepositoryName,
+        last: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        // No tag is empty, so every tag sorts after the empty text.
+        let params = (name.as_str(), last.unwrap_or_default(), self::limit(limit));
+        self.all(LIST, params, |row| row.get(0))
+            .map_err(|error| self.failed(&error, "listing the tags of", name))
+    }
+}
+
+impl WriteTx<'_> {
+    /// Makes or moves a tag onto a manifest that exists.
+    ///
+    /// # Errors
+    /// Kind `Io` when the repository has no such manifest: the caller writes it first.
+    pub fn set_tag(
+        &mut self,
+        name: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+    ) -> Result<(), Error> {
+        const SETTING: &str = "setting the tag";
+        let subject = format_args!("{name}:{tag}");
+        let known = self
+            .repository_id(name)?
+            .map(|repository| (repository, self.manifest_id(repository, digest)));
+        let (repository, manifest) = match known {
+            None => (0, Ok(None)),
+            Some(known) => known,
+        };
+        let manifest = manifest.map_err(|error| self.failed(&error, SETTING, subject))?;
+        let Some(manifest) = manifest else {
+            let missing = format!("the repository has no manifest {digest}");
+            return Err(Error::new(ErrorKind::Io, SETTING, subject).because(missing));
+        };
+        let params = (repository, tag.as_str(), manifest, self.now_ms());
+        self.execute(SET, params)
+            .map(|_| ())
+            .map_err(|error| self.failed(&error, SETTING, subject))
+    }
+
+    /// Removes a tag, leaving its manifest. False when it was not there.
+    pub fn delete_tag(&mut self, name: &RepositoryName, tag: &Tag) -> Result<bool, Error> {
+        let Some(repository) = self.repository_id(name)? else {
+            return Ok(false);
+        };
+        self.execute(DELETE, (repository, tag.as_str()))
+            .map(|rows| rows > 0)
+            .map_err(|error| self.failed(&error, "removing the tag", format_args!("{name}:{tag}")))
+    }
+}

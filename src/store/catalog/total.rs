@@ -1,0 +1,29 @@
+//! Totals over the catalog: one row, kept by triggers in the schema.
+
+use super::rows::Totals;
+use super::transaction::{ReadTx, statements};
+use super::values::Count;
+use crate::store::Error;
+
+statements! {
+    TOTAL = "SELECT repositories, blobs, blob_bytes, manifests, tags FROM total WHERE id = 1";
+}
+
+impl ReadTx<'_> {
+    /// Totals; kept current by every write, not counted.
+    pub fn totals(&self) -> Result<Totals, Error> {
+        let totals = self.one(TOTAL, [], |row| {
+            let count = |column: usize| row.get::<_, Count>(column).map(|count| count.0);
+            Ok(Totals {
+                repositories: count(0)?,
+                blobs: count(1)?,
+                blob_bytes: count(2)?,
+                manifests: count(3)?,
+                tags: count(4)?,
+            })
+        });
+        totals
+            .and_then(|totals| totals.ok_or(rusqlite::Error::QueryReturnedNoRows))
+            .map_err(|error| self.failed(&error, "reading", "the totals"))
+    }
+}

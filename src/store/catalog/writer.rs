@@ -1,0 +1,183 @@
+//! The one thread that writes: group commit, and keeping the write-ahead log short.
+//!
+//! Whatever waits when the writer is free goes into one transaction and shares its one sync. While
+//! that sync runs, the next batch gathers in the queue, so the batches grow with the load and
+//! nobody waits for company. Order within a batch: run every closure, sync the shards that they
+//! touched, commit, answer everyone, and only then fold the log into the file when it is long.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+use rusqlite::Connection;
+
+use super::SyncShards;
+use super::failure::Failure;
+use super::gate::{Gate, become_writer};
+use super::job::{Job, panicked};
+use super::log_file::LogFile;
+use super::readers::run;
+use super::transaction::WriteTx;
+use crate::clock::Clock;
+use crate::store::{Error, ErrorKind, Shard};
+
+/// The writer's own state, on its own thread.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) sync_shards: SyncShards,
+    pub(super) gate: Option<Arc<Gate>>,
+    pub(super) batch_max: usize,
+    pub(super) log_file: LogFile,
+}
+
+/// What one transaction holds.
+#[derive(Default)]
+struct Batch {
+    jobs: Vec<Box<dyn Job>>,
+    shards: BTreeSet<Shard>,
+    /// How many closures did something that is to be committed.
+    kept: usize,
+}
+
+impl Writer {
+    /// Runs until every sender of the queue is gone, then folds the log in and closes.
+    ///
+    /// # Errors
+    /// The final checkpoint or the close failed; nothing that was committed is lost.
+    pub(super) fn work(mut self, queue: &Receiver<Box<dyn Job>>) -> Result<(), Error> {
+        become_writer();
+        while let Ok(first) = queue.recv() {
+            self.batch(first, queue);
+        }
+        let folded = self.log_file.fold_in(&self.connection);
+        let closed = self.connection.close().map_err(|(_, error)| error);
+        folded
+            .and(closed)
+            .map_err(|error| Failure::sqlite("closing", &error).to_error())
+    }
+
+    fn batch(&mut self, first: Box<dyn Job>, queue: &Receiver<Box<dyn Job>>) {
+        let mut batch = Batch::default();
+        let stay = self.gate.as_ref().map(|gate| gate.exclusive());
+        let result = self
+            .run_waiting(&mut batch, first, queue)
+            .and_then(|()| self.commit(&batch));
+        if result.is_err() {
+            self.roll_back();
+        }
+        drop(stay);
+        for job in batch.jobs {
+            job.answer(result.as_ref().err());
+        }
+        self.log_file.tend(&self.connection);
+    }
+
+    fn run_waiting(
+        &self,
+        batch: &mut Batch,
+        first: Box<dyn Job>,
+        queue: &Receiver<Box<dyn Job>>,
+    ) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let mut next = Some(first);
+        while let Some(mut job) = next {
+            let mut transaction = WriteTx::new(&self.connection, now);
+            let ran = self.run(&mut *job, batch.kept > 0, &mut transaction);
+            batch.jobs.push(job);
+            if ran? {
+                batch.kept += 1;
+                batch.shards.extend(transaction.shards);
+            }
+            let room = batch.jobs.len() < self.batch_max;
+            next = room.then(|| queue.try_recv().ok()).flatten();
+        }
+        Ok(())
+    }
+
+    /// Runs one closure so that it leaves nothing behind when it fails; whether it succeeded. The
+    /// first that is to be kept needs no savepoint of its own: it can be undone with the whole
+    /// transaction.
+    fn run(
+        &self,
+        job: &mut dyn Job,
+        guarded: bool,
+        transaction: &mut WriteTx<'_>,
+    ) -> Result<bool, Failure> {
+        let control = |sql| {
+            run(&self.connection, sql)
+                .map_err(|error| Failure::sqlite("preparing a transaction of", &error))
+        };
+        if guarded {
+            control("SAVEPOINT job")?;
+        } else if self.connection.is_autocommit() {
+            control("BEGIN IMMEDIATE")?;
+        }
+        let succeeded = job.run(transaction);
+        if self.connection.is_autocommit() {
+            // A full disk or an I/O error can end the whole transaction, with all that others did.
+            return Err(Failure {
+                kind: transaction.last_failure().unwrap_or(ErrorKind::Io),
+                doing: "writing to",
+                cause: "the transaction had to be rolled back, try again".to_owned(),
+            });
+        }
+        match (succeeded, guarded) {
+            (true, true) => control("RELEASE job")?,
+            (true, false) => {}
+            (false, true) => {
+                control("ROLLBACK TO job")?;
+                control("RELEASE job")?;
+            }
+            (false, false) => control("ROLLBACK")?,
+        }
+        Ok(succeeded)
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<(), Failure> {
+        if !batch.shards.is_empty() {
+            let shards: Vec<Shard> = batch.shards.iter().copied().collect();
+            let synced = catch_unwind(AssertUnwindSafe(|| (self.sync_shards)(&shards)))
+                .unwrap_or_else(|panic| Err(panicked(&*panic)));
+            synced.map_err(|error| Failure {
+                kind: error.kind(),
+                doing: "making blobs durable for",
+                cause: error.to_string(),
+            })?;
+        }
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        run(&self.connection, "COMMIT").map_err(|error| Failure::sqlite("committing to", &error))
+    }
+
+    /// Leaves no transaction behind, so that the next batch can begin. SQLite may have rolled back
+    /// by itself. When it cannot, the next batch fails at its start and comes here again.
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = run(&self.connection, "ROLLBACK")
+        {
+            log::error!("the catalog could not roll back a failed transaction: {error}");
+        }
+    }
+}
+
+/// The body of the writer's thread. Answers everyone until the last sender is gone, whatever
+/// happens: a caller must never wait for an answer that cannot come.
+pub(super) fn work(writer: Writer, queue: &Receiver<Box<dyn Job>>) -> Result<(), Error> {
+    let result = catch_unwind(AssertUnwindSafe(|| writer.work(queue)));
+    result.unwrap_or_else(|panic| {
+        let error = panicked(&*panic);
+        log::error!("the catalog's writer ended: {error}; restart the server");
+        let failure = Failure {
+            kind: ErrorKind::Closed,
+            doing: "writing to",
+            cause: "its writer ended after a failure, restart the server".to_owned(),
+        };
+        while let Ok(job) = queue.recv() {
+            job.answer(Some(&failure));
+        }
+        Err(error)
+    })
+}
