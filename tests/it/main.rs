@@ -13,11 +13,16 @@ mod catalog;
 mod clients;
 mod delete;
 mod errors;
+mod fulldisk;
+mod heal;
 mod mount;
+mod powercut;
 mod protocol;
 mod pull;
 mod push;
 mod referrers;
+mod restart;
+mod start;
 #[allow(
     dead_code,
     reason = "a vocabulary: not every word is in use at every time"
@@ -25,3 +30,4 @@ mod referrers;
 mod support;
 mod tags;
 mod upload;
+mod wire;

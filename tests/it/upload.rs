@@ -343,23 +343,24 @@ fn after_a_wrong_digest_the_session_is_gone_and_nothing_is_stored() {
 
 #[test]
 fn a_blob_beyond_the_bound_is_413_before_its_bytes_travel() {
-    for_each_shape_configured("[blobs]\nbytes_max = 1000\n", |server| {
+    for_each_shape_configured("[limits]\nblob_bytes_max = \"1MiB\"\n", |server| {
         let mut client = server.client();
-        client.push_blob("a", bytes(1, 1000));
+        client.push_blob("a", bytes(1, 1 << 20));
         let location = client.start_upload("a");
         let mut eager = server.client();
-        eager.send_head("PATCH", &location, &[("Content-Length", "1001")]);
+        eager.send_head("PATCH", &location, &[("Content-Length", "1048577")]);
         eager.receive().expect_error(413, "SIZE_INVALID");
         free(&mut client, &location);
         client.expect_offset(&location, 0);
-        let chunk = bytes(2, 600);
+        let chunk = bytes(2, 600_000);
         client
             .request_chunked("PATCH", &location, &[&chunk])
             .expect(202);
         client
             .request_chunked("PATCH", &location, &[&chunk])
             .expect_error(413, "SIZE_INVALID");
-        client.expect_offset(&location, 600);
+        free(&mut client, &location);
+        client.expect_offset(&location, 600_000);
     });
 }
 

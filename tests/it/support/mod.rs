@@ -10,7 +10,9 @@
 
 mod client;
 mod config;
+pub mod disk;
 pub mod image;
+mod pushers;
 mod response;
 mod server;
 pub mod session;
@@ -18,7 +20,8 @@ mod tests;
 mod wait;
 
 pub use client::Client;
-pub use config::{Configured, for_each_shape_configured, start_configured};
+pub use config::{for_each_shape_configured, start_configured};
+pub use pushers::Pushers;
 pub use response::Response;
 #[allow(unused_imports, reason = "a vocabulary, as main.rs says")]
 pub use server::{Server, check_clean, coracle, for_each_shape};

@@ -1,0 +1,64 @@
+//! Power cuts: a real ext4 is shut down under concurrent pushes, and what was not made durable by
+//! then is gone. Then everything that was acknowledged is asked for.
+
+use crate::support::Pushers;
+use crate::support::disk::{ServerOnDisk, skip};
+
+const ROUNDS: u64 = 3;
+
+#[test]
+fn a_power_cut_under_load_loses_nothing_that_was_acknowledged() {
+    let mut disk = match ServerOnDisk::on_ext4(192, &[]) {
+        Ok(disk) => disk,
+        Err(why) => return skip("the test with power cuts", &why),
+    };
+    let mut pushers = Pushers::new(6);
+    for round in 0..ROUNDS {
+        let mut cut = Ok(());
+        pushers.run(&disk.server, 60 + round * 37, || cut = disk.cut_power());
+        if let Err(why) = cut {
+            return skip("the test with power cuts", &why);
+        }
+        disk.server.kill();
+        disk.unmount().unwrap();
+        disk.remount().unwrap();
+        disk.server.launch();
+        pushers.verify(&disk.server);
+        disk.server.stop_and_check();
+        disk.server.launch();
+    }
+    assert!(
+        pushers.known() > 50,
+        "only {} things were pushed",
+        pushers.known()
+    );
+}
+
+/// An upload that was acknowledged and then lost its power is exact or unknown, never wrong.
+#[test]
+fn an_upload_after_a_power_cut_goes_on_exactly() {
+    let mut disk = match ServerOnDisk::on_ext4(64, &[]) {
+        Ok(disk) => disk,
+        Err(why) => return skip("the test of uploads after a power cut", &why),
+    };
+    let blob = crate::support::image::bytes(1, 3_000_000);
+    let session = disk
+        .server
+        .client()
+        .start_upload_with("a", &blob[..2_000_000]);
+    if let Err(why) = disk.cut_power() {
+        return skip("the test of uploads after a power cut", &why);
+    }
+    disk.server.kill();
+    disk.unmount().unwrap();
+    disk.remount().unwrap();
+    disk.server.launch();
+    let mut client = disk.server.client();
+    client.expect_offset(&session, 2_000_000);
+    let own = crate::support::image::digest(&blob);
+    client
+        .finish_upload(&session, &own, &blob[2_000_000..])
+        .expect(201);
+    client.expect_blob("a", &blob);
+    disk.server.stop_and_check();
+}
