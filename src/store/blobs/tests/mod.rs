@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use super::crash_disk::CrashDisk;
 use super::{
-    BlobStore, FileBlobStore, FinishError, Opened, FileOptions as Options, UploadError, UploadId, UploadKey,
+    BlobStore, FileBlobStore, FileOptions as Options, FinishError, Opened, UploadError, UploadId,
+    UploadKey,
 };
 use crate::oci::{Algorithm, Digest};
 use crate::store::layout::Layout;
