@@ -5,8 +5,11 @@
 //!   coracle.db (-wal, -shm)        the catalog: ground truth for everything but blob bytes
 //!   blobs/sha256/ab/abcdef…        blob bytes, one file a digest, named by the encoded part,
 //!   blobs/sha512/ab/abcdef…        sharded by its first two characters (all 256 made at start)
+//!   blobs/complete                 says that all shards were made and synced
 //!   uploads/NAME                   bytes of an upload session on their way in
 //!   uploads/NAME.state             its checkpoint: acknowledged offset and running hash
+//!   uploads/once-NAME              a blob that arrives in a single request
+//!   uploads/probe                  a few bytes, for as long as it takes to write them
 //!   quarantine/sha256-abcdef…      blobs found to be wrong, kept for a person to look at
 //!   control.sock                   the running server's control socket
 //!   lock                           held with flock(2) by the one process that owns the folder
@@ -60,6 +63,17 @@ impl Layout {
     /// The folder of blobs that were found to be wrong.
     pub fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
+    }
+
+    /// The file that says that every shard's folder was made and synced.
+    pub fn shards_made(&self) -> PathBuf {
+        self.blobs().join("complete")
+    }
+
+    /// Where a blob that was found to be wrong is kept.
+    pub fn quarantined(&self, digest: &Digest) -> PathBuf {
+        self.quarantine()
+            .join(format!("{}-{}", digest.algorithm(), digest.hex()))
     }
 
     /// The folder that holds a shard's blobs.

@@ -3,6 +3,24 @@
 //! A blob store keeps bytes and upload sessions. It knows no repository rule, no row and no HTTP
 //! word; which repository may read a blob is the catalog's knowledge.
 
+mod checkpoint;
+#[cfg(test)]
+pub(crate) mod crash_disk;
+pub mod disk;
+mod file;
+mod health;
+mod memory;
+mod resume;
+mod sessions;
+mod shards;
+mod staged;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+pub use file::{FileBlobStore, Options};
+pub use memory::MemoryBlobStore;
+
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -105,8 +123,8 @@ pub trait Upload: Send {
     /// A failed write.
     fn checkpoint(&mut self) -> Result<(), Error>;
 
-    /// Finishes the session: its bytes must hash to `expected` (under any supported algorithm), and
-    /// are durable when this returns. The session is gone afterwards, whatever the outcome.
+    /// Finishes the session: its bytes must hash to `expected` (under any supported algorithm).
+    /// The session is gone afterwards, whatever the outcome.
     ///
     /// # Errors
     /// [`FinishError`].
@@ -153,12 +171,25 @@ pub trait BlobStore: Send + Sync {
     /// [`UploadError::TooMany`], [`UploadError::Store`].
     fn start_anonymous_upload(&self, algorithm: Algorithm) -> Result<Box<dyn Upload>, UploadError>;
 
-    /// Gives a staged blob its final name, replacing whatever stood there. The name is durable only
-    /// after [`sync_shards`](BlobStore::sync_shards).
+    /// Makes the bytes of a staged blob durable and then gives it its final name, replacing
+    /// whatever stood there. The name is durable only after
+    /// [`sync_shards`](BlobStore::sync_shards).
     ///
     /// # Errors
-    /// A failed rename; the staged bytes are removed.
+    /// A failed sync, which is final for these bytes, or a failed rename; the staged bytes are
+    /// removed.
     fn publish(&self, staged: StagedBlob) -> Result<StoredBlob, Error>;
+
+    /// Like [`publish`](BlobStore::publish), for a digest that no row names: the caller has
+    /// looked, and holds the digest's lock. Then the order of the name and the sync does not
+    /// matter, and the store may take the one that costs the device less: a file whose name
+    /// outlived its bytes is an orphan like any other, and the next push replaces it.
+    ///
+    /// # Errors
+    /// As for [`publish`](BlobStore::publish).
+    fn publish_new(&self, staged: StagedBlob) -> Result<StoredBlob, Error> {
+        self.publish(staged)
+    }
 
     /// Makes the names in these shards durable. Called by the catalog's writer before each commit
     /// that inserts blob rows.
@@ -199,7 +230,8 @@ pub trait BlobStore: Send + Sync {
     /// A folder that cannot be read.
     fn walk(&self, each: &mut dyn FnMut(Entry) -> bool) -> Result<(), Error>;
 
-    /// Removes upload sessions that nobody owns and nobody has touched since `before`; returns how many.
+    /// Removes upload sessions that nobody owns and nobody has touched since `before`; returns how
+    /// many.
     ///
     /// # Errors
     /// A folder that cannot be read.
@@ -229,7 +261,7 @@ impl UploadId {
         })?;
         bytes[6] = bytes[6] & 0x0f | 0x40;
         bytes[8] = bytes[8] & 0x3f | 0x80;
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = format!("{:032x}", u128::from_be_bytes(bytes));
         Ok(Self(format!(
             "{}-{}-{}-{}-{}",
             &hex[..8],

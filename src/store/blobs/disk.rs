@@ -1,0 +1,252 @@
+//! The seam below the file store: every effect on the file system goes through [`Disk`].
+//!
+//! [`RealDisk`] is the file system itself. Tests put another one in its place, which keeps only
+//! what was synced, fails a chosen call, or runs out of space. The calls are large-grained and
+//! statically dispatched, so the seam costs nothing.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::num::NonZeroU64;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::SystemTime;
+
+use rustix::fs::{Advice, FallocateFlags, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::BlobReader;
+
+/// What the store needs to know about a name.
+#[derive(Clone, Copy, Debug)]
+pub struct Metadata {
+    /// Length in bytes.
+    pub length: u64,
+    /// When the bytes were last written.
+    pub modified: SystemTime,
+    /// How many names the file has.
+    pub links: u64,
+    /// Whether it is a plain file.
+    pub is_file: bool,
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// For reading only.
+    Read,
+    /// For reading and writing.
+    ReadWrite,
+}
+
+/// A file system. Paths are absolute or relative to the working folder, as for the system calls.
+pub trait Disk: Clone + Send + Sync + 'static {
+    /// An open file; dropping it closes it.
+    type File: Send + Sync + 'static;
+
+    /// Makes one folder; an existing one is no error.
+    fn make_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes a new file, open for reading and writing; an existing name is an error.
+    fn create(&self, path: &Path) -> io::Result<Self::File>;
+
+    /// Opens an existing file, never through a symbolic link.
+    fn open(&self, path: &Path, access: Access) -> io::Result<Self::File>;
+
+    /// What an open file is.
+    fn metadata(&self, file: &Self::File) -> io::Result<Metadata>;
+
+    /// What stands under a name; `None` when nothing does.
+    fn lookup(&self, path: &Path) -> io::Result<Option<Metadata>>;
+
+    /// Calls `each` with the names in a folder until it returns false. Names that are not UTF-8
+    /// are passed over: the store makes none.
+    fn list(
+        &self,
+        path: &Path,
+        each: &mut dyn FnMut(&str, Metadata) -> io::Result<bool>,
+    ) -> io::Result<()>;
+
+    /// Writes all of `bytes` at `offset`.
+    fn write_at(&self, file: &Self::File, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Reads some bytes at `offset`; 0 at the end of the file.
+    fn read_at(&self, file: &Self::File, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Cuts or extends a file to `length` bytes and frees what was reserved beyond.
+    fn set_length(&self, file: &Self::File, length: u64) -> io::Result<()>;
+
+    /// Reserves room for `bytes` at `offset` without changing the length. A file system that
+    /// cannot reserve is no error.
+    fn reserve(&self, file: &Self::File, offset: u64, bytes: NonZeroU64) -> io::Result<()>;
+
+    /// Starts writing a range to the device without waiting. A hint: it cannot fail, and
+    /// promises nothing.
+    fn start_writeback(&self, file: &Self::File, offset: u64, bytes: NonZeroU64);
+
+    /// Makes the file's bytes and length durable. An error is final for the file.
+    fn sync(&self, file: &Self::File) -> io::Result<()>;
+
+    /// Makes the names in a folder durable.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Renames, replacing what stood at `to`.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Renames unless something stands at `to`; `false` when something does, or when the file
+    /// system cannot tell in one step, and then nothing has happened.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<bool>;
+
+    /// Removes a file's name.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Hands an open file to a reader.
+    fn reader(&self, file: Self::File) -> io::Result<BlobReader>;
+
+    /// What tells one boot of the machine from the next; `None` when the machine does not say.
+    fn boot_id(&self) -> Option<[u8; 16]>;
+}
+
+/// The file system of the machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+fn metadata_of(metadata: &std::fs::Metadata) -> io::Result<Metadata> {
+    Ok(Metadata {
+        length: metadata.len(),
+        modified: metadata.modified()?,
+        links: metadata.nlink(),
+        is_file: metadata.is_file(),
+    })
+}
+
+impl Disk for RealDisk {
+    type File = File;
+
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        match std::fs::create_dir(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            result => result,
+        }
+    }
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)
+    }
+
+    fn open(&self, path: &Path, access: Access) -> io::Result<File> {
+        // A pipe that somebody put there must not be waited for; a plain file never blocks.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        OpenOptions::new()
+            .read(true)
+            .write(access == Access::ReadWrite)
+            .custom_flags(flags.bits().cast_signed())
+            .open(path)
+    }
+
+    fn metadata(&self, file: &File) -> io::Result<Metadata> {
+        metadata_of(&file.metadata()?)
+    }
+
+    fn lookup(&self, path: &Path) -> io::Result<Option<Metadata>> {
+        match std::fs::symlink_metadata(path) {
+            Ok(metadata) => metadata_of(&metadata).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn list(
+        &self,
+        path: &Path,
+        each: &mut dyn FnMut(&str, Metadata) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        for entry in std::fs::read_dir(path)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata_of(&metadata)?,
+                // Removed since the folder was read.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            if !each(name, metadata)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
+    }
+
+    fn read_at(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        loop {
+            match file.read_at(buffer, offset) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn set_length(&self, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)
+    }
+
+    fn reserve(&self, file: &File, offset: u64, bytes: NonZeroU64) -> io::Result<()> {
+        loop {
+            match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, offset, bytes.get()) {
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    /// Linux answers this advice by starting to write the range's dirty pages; they stay cached
+    /// until they are on the device, and the closing sync finds little left to write.
+    fn start_writeback(&self, file: &File, offset: u64, bytes: NonZeroU64) {
+        // A hint that was refused changes nothing but the time of the closing sync.
+        let _ = rustix::fs::fadvise(file, offset, Some(bytes), Advice::DontNeed);
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        use rustix::fs::{CWD, renameat_with};
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn reader(&self, file: File) -> io::Result<BlobReader> {
+        Ok(BlobReader::File(file))
+    }
+
+    fn boot_id(&self) -> Option<[u8; 16]> {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let hex: String = text.trim().split('-').collect();
+        Some(u128::from_str_radix(&hex, 16).ok()?.to_be_bytes())
+    }
+}

@@ -1,0 +1,283 @@
+//! The blob store in a folder: one file a blob, one file an upload session.
+//!
+//! The order of effects is what makes a row mean that its file is there: bytes are synced before
+//! or right after they take their final name, names are synced shard by shard, and only then may
+//! a row be committed. The effects themselves are below, in [`Disk`]; what an upload does is in
+//! `upload`; who may do it, in `sessions`.
+
+use std::io::{self, ErrorKind as Io};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::disk::{Access, Disk, RealDisk};
+use super::health::Health;
+use super::resume;
+use super::sessions::Sessions;
+use super::staged::Staged;
+use super::upload::{self, FileUpload, Session};
+use super::{BlobStore, Entry, Opened, Upload, UploadError, UploadId, UploadKey};
+use crate::oci::{Algorithm, Digest};
+use crate::store::layout::Layout;
+use crate::store::{Error, ErrorKind, Shard, StagedBlob, StoredBlob};
+
+/// How a [`FileBlobStore`] behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Leaves out every sync: what is acknowledged survives the end of the process, not a power
+    /// cut. For fixtures.
+    pub relaxed: bool,
+    /// How many upload sessions may exist.
+    pub upload_sessions_max: usize,
+    /// How many sessions between two requests keep their file open.
+    pub open_sessions_max: usize,
+    /// A probe that succeeded is not repeated within this time, so that asking often costs the
+    /// device nothing.
+    pub probe_interval: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            relaxed: false,
+            upload_sessions_max: 10_000,
+            open_sessions_max: 256,
+            probe_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The blob store in a folder.
+pub struct FileBlobStore<D: Disk = RealDisk> {
+    shared: Arc<Shared<D>>,
+}
+
+/// What the store and its uploads have in common.
+pub(super) struct Shared<D: Disk> {
+    pub disk: D,
+    pub layout: Layout,
+    pub options: Options,
+    pub uploads: PathBuf,
+    pub boot: [u8; 16],
+    pub sessions: Arc<Sessions<Session<D::File>>>,
+    pub health: Health,
+}
+
+impl<D: Disk> FileBlobStore<D> {
+    /// Opens the store, making its folders at the first start. The caller holds the folder's
+    /// lock. The work is proportional to the number of upload sessions, not to the store.
+    ///
+    /// # Errors
+    /// A folder that cannot be made or read.
+    pub fn open(layout: Layout, options: Options, disk: D) -> Result<Self, Error> {
+        super::shards::make_folders(&disk, &layout, options.relaxed)?;
+        let boot = match disk.boot_id() {
+            Some(boot) => boot,
+            // Unlike every other, so each session that is picked up is read and compared.
+            None => random_bytes()?,
+        };
+        let count = resume::count_sessions(&disk, &layout)?;
+        let sessions = Sessions::new(
+            count,
+            options.upload_sessions_max,
+            options.open_sessions_max,
+        );
+        Ok(Self {
+            shared: Arc::new(Shared {
+                uploads: layout.uploads(),
+                disk,
+                layout,
+                options,
+                boot,
+                sessions: Arc::new(sessions),
+                health: Health::default(),
+            }),
+        })
+    }
+
+    /// Takes what [`Upload::finish`] made out of its proof.
+    fn staged(&self, blob: StagedBlob) -> Result<(Staged<D>, StoredBlob), Error> {
+        let StagedBlob {
+            digest,
+            size,
+            holder,
+        } = blob;
+        match holder.downcast::<Staged<D>>() {
+            Ok(staged) if staged.belongs_to(&self.shared) => {
+                Ok((*staged, StoredBlob { digest, size }))
+            }
+            _ => Err(Error::new(ErrorKind::Io, "publishing blob", digest)
+                .because("it was staged by another store")),
+        }
+    }
+
+    fn rename_into_place(&self, staged: &mut Staged<D>, digest: &Digest) -> io::Result<()> {
+        let disk = &self.shared.disk;
+        let path = self.shared.layout.blob(digest);
+        match disk.rename(staged.path(), &path) {
+            // The shard's folder is gone, as after a restore that left out empty folders.
+            Err(error) if error.kind() == Io::NotFound => {
+                super::shards::make_shard(&self.shared, Shard::of(digest))?;
+                disk.rename(staged.path(), &path)?;
+            }
+            result => result?,
+        }
+        staged.moved(path);
+        Ok(())
+    }
+
+    /// Renames if nothing stands under the final name; `false` if something does.
+    fn rename_if_new(&self, staged: &mut Staged<D>, digest: &Digest) -> io::Result<bool> {
+        let path = self.shared.layout.blob(digest);
+        match self.shared.disk.rename_new(staged.path(), &path) {
+            Ok(true) => {
+                staged.moved(path);
+                Ok(true)
+            }
+            // A missing folder is made by the other way of publishing.
+            Err(error) if error.kind() == Io::NotFound => Ok(false),
+            result => result,
+        }
+    }
+}
+
+/// Random bytes, straight from the kernel.
+pub(super) fn random_bytes() -> Result<[u8; 16], Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::new(ErrorKind::Io, "reading", "random bytes").because(error.to_string())
+    })?;
+    Ok(bytes)
+}
+
+impl<D: Disk> BlobStore for FileBlobStore<D> {
+    fn start_upload(&self, key: &UploadKey, algorithm: Algorithm) -> Result<(), UploadError> {
+        let ticket = self.shared.sessions.start(upload::session_name(key))?;
+        upload::create(&self.shared, ticket, algorithm).map(|(ticket, session)| {
+            ticket.park(session);
+        })
+    }
+
+    fn claim_upload(&self, key: &UploadKey) -> Result<Box<dyn Upload>, UploadError> {
+        let (ticket, kept) = self.shared.sessions.claim(upload::session_name(key))?;
+        let (ticket, session) = match kept {
+            Some(session) => (ticket, session),
+            None => resume::resume(&self.shared, ticket)?,
+        };
+        let upload = FileUpload::new(Arc::clone(&self.shared), ticket, session, true);
+        Ok(Box::new(upload))
+    }
+
+    fn start_anonymous_upload(&self, algorithm: Algorithm) -> Result<Box<dyn Upload>, UploadError> {
+        let name = format!("{}{}", resume::ANONYMOUS, UploadId::random()?);
+        let ticket = self.shared.sessions.start(name)?;
+        let (ticket, session) = upload::create(&self.shared, ticket, algorithm)?;
+        let upload = FileUpload::new(Arc::clone(&self.shared), ticket, session, false);
+        Ok(Box::new(upload))
+    }
+
+    fn publish(&self, staged: StagedBlob) -> Result<StoredBlob, Error> {
+        let (mut staged, stored) = self.staged(staged)?;
+        let digest = *stored.digest();
+        staged.sync(&digest)?;
+        self.rename_into_place(&mut staged, &digest)
+            .map_err(|error| Error::io("publishing blob", digest, error))?;
+        staged.keep();
+        Ok(stored)
+    }
+
+    fn publish_new(&self, staged: StagedBlob) -> Result<StoredBlob, Error> {
+        let (mut staged, stored) = self.staged(staged)?;
+        let digest = *stored.digest();
+        let publishing = |error| Error::io("publishing blob", digest, error);
+        if self
+            .rename_if_new(&mut staged, &digest)
+            .map_err(publishing)?
+        {
+            staged.sync(&digest)?;
+        } else {
+            staged.sync(&digest)?;
+            self.rename_into_place(&mut staged, &digest)
+                .map_err(publishing)?;
+        }
+        staged.keep();
+        Ok(stored)
+    }
+
+    fn sync_shards(&self, shards: &[Shard]) -> Result<(), Error> {
+        super::shards::sync(&self.shared, shards)
+    }
+
+    fn open(&self, digest: &Digest, size: u64) -> Result<Opened, Error> {
+        let opening = |error| Error::io("opening blob", digest, error);
+        let disk = &self.shared.disk;
+        let file = match disk.open(&self.shared.layout.blob(digest), Access::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == Io::NotFound => return Ok(Opened::Missing),
+            Err(error) => return Err(opening(error)),
+        };
+        let metadata = disk.metadata(&file).map_err(opening)?;
+        if !metadata.is_file {
+            return Err(Error::new(ErrorKind::Corrupt, "opening blob", digest)
+                .because("something else than a file stands in its place"));
+        }
+        if metadata.length != size {
+            let found = metadata.length;
+            return Ok(Opened::WrongSize { found });
+        }
+        disk.reader(file).map(Opened::Blob).map_err(opening)
+    }
+
+    fn size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+        let path = self.shared.layout.blob(digest);
+        match self.shared.disk.lookup(&path) {
+            Ok(found) => Ok(found
+                .filter(|metadata| metadata.is_file)
+                .map(|metadata| metadata.length)),
+            Err(error) => Err(Error::io("looking up blob", digest, error)),
+        }
+    }
+
+    fn remove(&self, digest: &Digest) -> Result<(), Error> {
+        match self.shared.disk.remove(&self.shared.layout.blob(digest)) {
+            Err(error) if error.kind() != Io::NotFound => {
+                Err(Error::io("removing blob", digest, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn quarantine(&self, digest: &Digest) -> Result<(), Error> {
+        let layout = &self.shared.layout;
+        let renamed = self
+            .shared
+            .disk
+            .rename(&layout.blob(digest), &layout.quarantined(digest));
+        match renamed {
+            Err(error) if error.kind() != Io::NotFound => {
+                Err(Error::io("quarantining blob", digest, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn walk(&self, each: &mut dyn FnMut(Entry) -> bool) -> Result<(), Error> {
+        super::shards::walk(&self.shared, each)
+    }
+
+    fn expire_uploads(&self, before: SystemTime) -> Result<usize, Error> {
+        resume::expire(&self.shared, before)
+    }
+
+    fn probe(&self) -> Result<(), Error> {
+        let shared = &self.shared;
+        let interval = shared.options.probe_interval;
+        shared.health.probe(interval, || {
+            super::health::write_and_remove(
+                &shared.disk,
+                &shared.uploads.join("probe"),
+                shared.options.relaxed,
+            )
+        })
+    }
+}
