@@ -1,7 +1,7 @@
 //! Stopped or killed in the middle of anything, then started again on the same folder.
 
 use crate::support::image::{Image, bytes, digest};
-use crate::support::{Pushers, Server, start_configured};
+use crate::support::{Pushers, Server, eventually, start_configured};
 
 /// How the server ends in a test.
 type End = fn(&mut Server);
@@ -47,8 +47,9 @@ fn a_chunk_that_was_under_way_counts_for_nothing() {
         let mut broken = server.client();
         broken.send_head("PATCH", &session, &[("Content-Length", "300000")]);
         broken.send(&blob[100_000..300_000]);
-        // The next request is answered after the bytes above have been read, at least in part.
-        server.client().get("/v2/").expect(200);
+        eventually("the chunk is under way", || {
+            (server.client().get(&session).status == 409).then_some(())
+        });
         end(&mut server);
         server.launch();
         let mut client = server.client();
@@ -145,7 +146,7 @@ fn sigterm_lets_running_requests_finish() {
     client.send_head("PUT", &path, &[("Content-Length", "100000")]);
     client.send(&blob[..50_000]);
     // Only a request that has begun is waited for.
-    crate::support::eventually("the request is at work", || {
+    eventually("the request is at work", || {
         (server.client().get(&session).status == 409).then_some(())
     });
     server.signal(rustix::process::Signal::TERM);
@@ -164,11 +165,11 @@ fn a_second_signal_ends_it_at_once() {
     let mut client = server.client();
     client.send_head("PATCH", &session, &[("Content-Length", "100000")]);
     client.send(b"some");
-    crate::support::eventually("the request is at work", || {
+    eventually("the request is at work", || {
         (server.client().get(&session).status == 409).then_some(())
     });
     server.signal(rustix::process::Signal::TERM);
-    crate::support::eventually("no new connections are taken", || {
+    eventually("no new connections are taken", || {
         std::net::TcpStream::connect(server.host())
             .is_err()
             .then_some(())

@@ -194,6 +194,7 @@ fn a_chunk_that_breaks_off_counts_for_nothing() {
                 broken.send(b"30d40\r\n");
             }
             broken.send(&blob[100_000..300_000]);
+            busy(&mut client, &location);
             broken.disconnect();
             free(&mut client, &location);
             client.expect_offset(&location, 100_000);
@@ -218,6 +219,7 @@ fn a_finish_that_breaks_off_commits_nothing() {
         let mut broken = server.client();
         broken.send_head("PUT", &path, &[("Content-Length", "5")]);
         broken.send(b"wor");
+        busy(&mut client, &location);
         broken.disconnect();
         free(&mut client, &location);
         client.expect_offset(&location, 7);
@@ -243,6 +245,13 @@ fn a_single_post_that_breaks_off_leaves_nothing() {
         client
             .get("/v2/a/tags/list")
             .expect_error(404, "NAME_UNKNOWN");
+    });
+}
+
+/// Waits until a request holds the session.
+fn busy(client: &mut Client, location: &str) {
+    eventually("a request holds the session", || {
+        (client.get(location).status == 409).then_some(())
     });
 }
 

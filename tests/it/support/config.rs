@@ -1,6 +1,6 @@
 //! Servers with a configuration file.
 
-use super::Server;
+use super::{Server, server::quick_folder};
 use std::fs;
 use std::ops::{Deref, DerefMut};
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ pub fn start_configured(toml: &str, flags: &[&str]) -> Configured {
     let path = path.to_str().expect("a path of UTF-8");
     let flags = [&["--config", path][..], flags].concat();
     Configured {
-        server: Server::start(&flags),
+        server: Server::start_below(&quick_folder(), &flags),
         _folder: folder,
     }
 }

@@ -214,7 +214,7 @@ fn expect_100_continue_is_refused_before_the_bytes_travel() {
             (
                 "PUT /v2/a/blobs/uploads/unknown?digest=x HTTP/1.1",
                 "X: y",
-                400,
+                404,
             ),
             ("POST /v2/A/blobs/uploads/ HTTP/1.1", "X: y", 400),
             ("PUT /v2/a/manifests/x HTTP/1.1", "X: y", 413),

@@ -4,7 +4,7 @@
 use super::is_well;
 use crate::support::image::Image;
 use crate::support::{Client, Server, for_each_shape, for_each_shape_configured};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use std::fs;
 use std::net::TcpStream;
 use std::thread;
@@ -82,9 +82,11 @@ fn too_many_open_files_end_nothing() {
         let open = fs::read_dir(format!("/proc/{}/fd", server.pid()))
             .unwrap()
             .count() as u64;
+        // The hard limit is inherited and stays.
+        let maximum = getrlimit(Resource::Nofile).maximum;
         let low = Rlimit {
             current: Some(open + 10),
-            maximum: Some(100_000),
+            maximum,
         };
         let before = prlimit(pid, Resource::Nofile, low).unwrap();
         let crowd: Vec<TcpStream> = (0..200)

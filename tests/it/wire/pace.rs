@@ -8,59 +8,64 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
+const HEADS: &str = "[limits]\nhead_seconds_max = 1\nidle_seconds_max = 1\n";
+
 #[test]
 fn a_head_that_never_ends_is_408() {
-    for_each_shape_configured("[limits]\nhead_seconds_max = 1\n", |server| {
-        for start in [
-            &b"G"[..],
-            b"GET /v2/ HTTP/1.1\r\nHost: x\r\n",
-            b"GET /v2/ HTTP/1.1\r\n\r",
-        ] {
-            let mut client = server.client();
-            client.about("a head that stands still");
-            client.send(start);
-            is_refusal(client.receive().expect(408));
-            client.expect_closed();
-        }
+    let server = start_configured(HEADS, &["--memory"]);
+    let starts = [
+        &b"G"[..],
+        b"GET /v2/ HTTP/1.1\r\nHost: x\r\n",
+        b"GET /v2/ HTTP/1.1\r\n\r",
+    ];
+    let mut clients = starts.map(|start| {
+        let mut client = server.client();
+        client.about("a head that stands still");
+        client.send(start);
+        client
     });
+    for client in &mut clients {
+        is_refusal(client.receive().expect(408));
+        client.expect_closed();
+    }
+    is_well(&server);
 }
 
 #[test]
 fn a_head_that_comes_byte_by_byte_is_408() {
-    for_each_shape_configured("[limits]\nhead_seconds_max = 1\n", |server| {
-        let mut stream = TcpStream::connect(server.host()).unwrap();
-        let mut sending = stream.try_clone().unwrap();
-        let dribble = thread::spawn(move || {
-            // Each byte comes well within the bound; all of them together never would.
-            let bytes = head(
-                "GET /v2/ HTTP/1.1",
-                &[&format!("X: {}", "y".repeat(10_000))],
-            );
-            for byte in bytes {
-                if sending.write_all(&[byte]).is_err() {
-                    return;
-                }
-                thread::sleep(Duration::from_millis(20));
+    let server = start_configured(HEADS, &["--memory"]);
+    let mut stream = TcpStream::connect(server.host()).unwrap();
+    let mut sending = stream.try_clone().unwrap();
+    let dribble = thread::spawn(move || {
+        // Each byte comes well within the bound; all of them together never would.
+        let bytes = head(
+            "GET /v2/ HTTP/1.1",
+            &[&format!("X: {}", "y".repeat(10_000))],
+        );
+        for byte in bytes {
+            if sending.write_all(&[byte]).is_err() {
+                return;
             }
-        });
-        let mut answer = String::new();
-        // A reset may follow the answer, as bytes go on arriving.
-        let _ = stream.read_to_string(&mut answer);
-        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-        dribble.join().unwrap();
+            thread::sleep(Duration::from_millis(20));
+        }
     });
+    let mut answer = String::new();
+    // A reset may follow the answer, as bytes go on arriving.
+    let _ = stream.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    dribble.join().unwrap();
+    is_well(&server);
 }
 
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
-    for_each_shape_configured("[limits]\nidle_seconds_max = 1\n", |server| {
-        let mut fresh = server.client();
-        fresh.send(b"");
-        fresh.expect_closed();
-        let mut used = server.client();
-        used.get("/v2/").expect(200);
-        used.expect_closed();
-    });
+    let server = start_configured(HEADS, &["--memory"]);
+    let (mut fresh, mut used) = (server.client(), server.client());
+    fresh.send(b"");
+    used.get("/v2/").expect(200);
+    fresh.expect_closed();
+    used.expect_closed();
+    is_well(&server);
 }
 
 const IMPATIENT: &str = "[limits]\nbody_grace_seconds = 1\nbody_rate_bytes_min = \"1MiB\"\n";
