@@ -37,6 +37,15 @@ struct Session {
     possible: usize,
 }
 
+/// What is asked of an upload that was under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Resume {
+    /// It goes on at the offset that was acknowledged.
+    Exact,
+    /// It is gone, or goes on at no more than that; what it holds is what was sent.
+    Right,
+}
+
 /// One client and its account.
 #[derive(Debug)]
 struct Pusher {
@@ -88,9 +97,19 @@ impl Pushers {
     /// Fails unless the server serves exactly what it has acknowledged; finishes every upload
     /// that was under way.
     pub fn verify(&mut self, server: &Server) {
+        self.verify_all(server, Resume::Exact);
+    }
+
+    /// As [`Pushers::verify`], after the disk has lost its power: an upload that was under way
+    /// may be gone or have fallen back, and what is left of it must still be right.
+    pub fn verify_after_power_cut(&mut self, server: &Server) {
+        self.verify_all(server, Resume::Right);
+    }
+
+    fn verify_all(&mut self, server: &Server, resume: Resume) {
         let mut client = server.client();
         for pusher in &mut self.pushers {
-            pusher.verify(&mut client);
+            pusher.verify(&mut client, resume);
         }
     }
 
@@ -221,7 +240,7 @@ impl Pusher {
         Ok(())
     }
 
-    fn verify(&mut self, client: &mut Client) {
+    fn verify(&mut self, client: &mut Client, resume: Resume) {
         for (path, known) in &mut self.paths {
             let answer = client.get(path);
             let found = match answer.status {
@@ -237,23 +256,27 @@ impl Pusher {
             *known = found;
         }
         for session in std::mem::take(&mut self.sessions) {
-            self.resume(client, session);
+            self.resume(client, session, resume);
         }
     }
 
     /// An upload goes on exactly where it was acknowledged, or behind a chunk whose answer was
     /// lost, and finishes right.
-    fn resume(&mut self, client: &mut Client, session: Session) {
+    fn resume(&mut self, client: &mut Client, session: Session, resume: Resume) {
         let Session {
             location,
             blob,
             acknowledged,
             possible,
         } = session;
-        let answer = client.get(&location).expect(204);
+        let answer = client.get(&location);
+        if resume == Resume::Right && answer.status == 404 {
+            return;
+        }
+        let answer = answer.expect(204);
         let offset = match (last_byte(&answer), acknowledged, possible) {
             // One byte and none look the same.
-            (0, 0, 1) => {
+            (0, 0, 1) | (0, 1, _) if resume == Resume::Right || acknowledged == 0 => {
                 client.delete(&location).expect(204);
                 return;
             }
@@ -261,7 +284,10 @@ impl Pusher {
             (0, ..) => 0,
             (last, ..) => usize::try_from(last).expect("an offset") + 1,
         };
-        let allowed = [acknowledged, possible].contains(&offset);
+        let allowed = match resume {
+            Resume::Exact => [acknowledged, possible].contains(&offset),
+            Resume::Right => offset <= acknowledged.max(possible),
+        };
         assert!(
             allowed,
             "acknowledged {acknowledged}, possibly {possible}\n{answer}"
