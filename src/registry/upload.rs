@@ -9,7 +9,8 @@ use std::io::Read;
 use super::{Error, Registry};
 use crate::oci::{Algorithm, Digest, RepositoryName};
 use crate::store::blobs::{FinishError, Upload, UploadId, UploadKey};
-use crate::store::{Error as StoreError, StagedBlob};
+use crate::store::catalog::BlobRow;
+use crate::store::{Error as StoreError, StoredBlob};
 
 /// Bytes moved at a time from the client to the store.
 const COPY_BYTES: usize = 256 << 10;
@@ -260,22 +261,22 @@ impl Registry {
             FinishError::Store(error) => Error::Store(error),
         })?;
         let _owned = self.locks.lock(digest);
-        if self.is_sound(digest, staged.size())? {
-            // The bytes are there already; the staged copy goes when it is dropped.
-            self.link(repository, digest)
-        } else {
-            self.store(repository, staged)
-        }
+        let stored = match self.catalog.read(|tx| tx.blob(digest))? {
+            // Nothing claims the name, so the cheaper order of steps is as safe.
+            None => self.blobs.publish_new(staged)?,
+            Some(row) if self.is_sound(digest, row, staged.size())? => {
+                // The bytes are there already; the staged copy goes when it is dropped.
+                return self.link(repository, digest);
+            }
+            Some(_) => self.blobs.publish(staged)?,
+        };
+        self.insert(repository, stored)
     }
 
     /// Whether the store already has exactly this blob, in a state that can be served.
-    fn is_sound(&self, digest: &Digest, size: u64) -> Result<bool, Error> {
-        match self.catalog.read(|tx| tx.blob(digest))? {
-            Some(row) if !row.quarantined && row.size == size => {
-                Ok(self.blobs.size(digest)? == Some(size))
-            }
-            _ => Ok(false),
-        }
+    fn is_sound(&self, digest: &Digest, row: BlobRow, size: u64) -> Result<bool, Error> {
+        let claimed = !row.quarantined && row.size == size;
+        Ok(claimed && self.blobs.size(digest)? == Some(size))
     }
 
     fn link(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), Error> {
@@ -285,8 +286,7 @@ impl Registry {
             .write(move |tx| tx.link_blob(&repository, &digest))?)
     }
 
-    fn store(&self, repository: &RepositoryName, staged: StagedBlob) -> Result<(), Error> {
-        let stored = self.blobs.publish(staged)?;
+    fn insert(&self, repository: &RepositoryName, stored: StoredBlob) -> Result<(), Error> {
         let repository = repository.clone();
         self.catalog.write(move |tx| {
             tx.insert_blob(&stored)?;

@@ -1,9 +1,9 @@
 //! Values that prove how far a blob has come on its way into the store.
 //!
 //! [`StagedBlob`]: its bytes are hashed and counted, but not yet where blobs live.
-//! [`StoredBlob`]: its bytes are durable and stand under their final name. The name itself becomes durable when the
-//! folder that holds it, its [`Shard`], is synced; the catalog does that for every shard touched
-//! by a transaction just before it commits. So a committed row always has its file.
+//! [`StoredBlob`]: its bytes are durable and stand under their final name. The name itself becomes
+//! durable when the folder that holds it, its [`Shard`], is synced; the catalog does that for every
+//! shard touched by a transaction just before it commits. So a committed row always has its file.
 
 use std::any::Any;
 use std::fmt;
@@ -70,8 +70,8 @@ impl fmt::Debug for StagedBlob {
     }
 }
 
-/// A blob whose bytes are durable and stand under their final name. Only `BlobStore::publish` makes one, and
-/// `WriteTx::insert_blob` takes nothing else.
+/// A blob whose bytes are durable and stand under their final name. Only `BlobStore::publish` and
+/// `BlobStore::publish_new` make one, and `WriteTx::insert_blob` takes nothing else.
 #[derive(Debug)]
 pub struct StoredBlob {
     pub(in crate::store) digest: Digest,

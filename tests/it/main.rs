@@ -12,6 +12,7 @@
 mod catalog;
 mod clients;
 mod delete;
+mod docs;
 mod errors;
 mod fulldisk;
 mod heal;

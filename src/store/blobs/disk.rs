@@ -16,6 +16,10 @@ use rustix::io::Errno;
 
 use super::BlobReader;
 
+/// What is reserved of an announced length at once. A length is only a claim: if all of it were
+/// reserved, a client could fill the disk for everybody without sending a byte.
+const RESERVE_BYTES_MAX: u64 = 64 << 20;
+
 /// What the store needs to know about a name.
 #[derive(Clone, Copy, Debug)]
 pub struct Metadata {
@@ -75,8 +79,8 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// Cuts or extends a file to `length` bytes and frees what was reserved beyond.
     fn set_length(&self, file: &Self::File, length: u64) -> io::Result<()>;
 
-    /// Reserves room for `bytes` at `offset` without changing the length. A file system that
-    /// cannot reserve is no error.
+    /// Makes sure that there is room for `bytes` at `offset`, and reserves some of it, without
+    /// changing the length. A file system that cannot reserve is no error.
     fn reserve(&self, file: &Self::File, offset: u64, bytes: NonZeroU64) -> io::Result<()>;
 
     /// Starts writing a range to the device without waiting. A hint: it cannot fail, and
@@ -199,8 +203,13 @@ impl Disk for RealDisk {
     }
 
     fn reserve(&self, file: &File, offset: u64, bytes: NonZeroU64) -> io::Result<()> {
+        let system = rustix::fs::fstatvfs(file)?;
+        if bytes.get() > system.f_bavail.saturating_mul(system.f_frsize) {
+            return Err(Errno::NOSPC.into());
+        }
+        let bytes = bytes.get().min(RESERVE_BYTES_MAX);
         loop {
-            match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, offset, bytes.get()) {
+            match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, offset, bytes) {
                 Err(Errno::INTR) => {}
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
                 result => return Ok(result?),

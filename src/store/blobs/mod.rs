@@ -13,6 +13,7 @@ mod memory;
 mod resume;
 mod sessions;
 mod shards;
+mod staged;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -247,7 +248,8 @@ pub trait BlobStore: Send + Sync {
         Ok(())
     }
 
-    /// Removes upload sessions that nobody owns and nobody has touched since `before`; returns how many.
+    /// Removes upload sessions that nobody owns and nobody has touched since `before`; returns how
+    /// many.
     ///
     /// # Errors
     /// A folder that cannot be read.

@@ -12,6 +12,7 @@ use super::disk::Disk;
 use super::file::Shared;
 use super::resume::write_checkpoint;
 use super::sessions::Ticket;
+use super::staged::Staged;
 use super::{FinishError, Upload, UploadError, UploadKey};
 use crate::oci::{Algorithm, Digest, Hasher};
 use crate::store::{Error, ErrorKind, StagedBlob};
@@ -156,6 +157,13 @@ impl<D: Disk> FileUpload<D> {
         }
     }
 
+    /// The session's file, at its end; `None` when it was taken before.
+    fn take(&mut self) -> Option<Staged<D>> {
+        let held = self.held.take()?;
+        let (shared, path) = (Arc::clone(&self.shared), self.path.clone());
+        Some(Staged::new(shared, path, held))
+    }
+
     /// After a checkpoint that failed: what is on disk must not run ahead of what counts, or bytes
     /// that are written there later would be taken for those that were hashed.
     fn restore_checkpoint(&mut self) -> std::io::Result<()> {
@@ -267,7 +275,7 @@ impl<D: Disk> Upload for FileUpload<D> {
             ticket.leaving();
         }
         let verified = self.verify(expected);
-        let staged = Staged::take(&mut self);
+        let staged = self.take();
         // When it did not verify, dropping what was staged removes it.
         let size = verified?;
         let holder =
@@ -280,7 +288,7 @@ impl<D: Disk> Upload for FileUpload<D> {
     }
 
     fn cancel(mut self: Box<Self>) -> Result<(), Error> {
-        let Some(mut staged) = Staged::take(&mut self) else {
+        let Some(mut staged) = self.take() else {
             return Ok(());
         };
         staged
@@ -294,7 +302,7 @@ impl<D: Disk> Drop for FileUpload<D> {
     fn drop(&mut self) {
         if !self.named {
             // Dropping what is staged removes it.
-            drop(Staged::take(self));
+            drop(self.take());
             return;
         }
         let Some((ticket, mut session)) = self.held.take() else {
@@ -316,89 +324,5 @@ impl<D: Disk> Drop for FileUpload<D> {
             session.written_back_to = session.written_back_to.min(offset);
         }
         ticket.park(session);
-    }
-}
-
-/// A file on its way out of a session: to its final name, or to nothing when it is dropped.
-pub(super) struct Staged<D: Disk> {
-    shared: Arc<Shared<D>>,
-    path: PathBuf,
-    /// The checkpoint's file, if there is one.
-    state: Option<PathBuf>,
-    /// There until it is published or removed.
-    ticket: Option<Ticket<Session<D::File>>>,
-    file: D::File,
-}
-
-impl<D: Disk> Staged<D> {
-    fn take(upload: &mut FileUpload<D>) -> Option<Self> {
-        let (ticket, session) = upload.held.take()?;
-        ticket.leaving();
-        Some(Self {
-            shared: Arc::clone(&upload.shared),
-            state: session.state.is_some().then(|| state_path(&upload.path)),
-            path: upload.path.clone(),
-            ticket: Some(ticket),
-            file: session.file,
-        })
-    }
-
-    pub fn belongs_to(&self, shared: &Arc<Shared<D>>) -> bool {
-        Arc::ptr_eq(&self.shared, shared)
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The file has another name now, and that is what a failure removes.
-    pub fn moved(&mut self, path: PathBuf) {
-        self.path = path;
-    }
-
-    /// Makes the bytes durable. A failure is final.
-    pub fn sync(&self, digest: &Digest) -> Result<(), Error> {
-        if self.shared.options.relaxed {
-            return Ok(());
-        }
-        self.shared.disk.sync(&self.file).map_err(|error| {
-            let error = Error::io("syncing blob", digest, error);
-            self.shared.health.sync_failed(&error);
-            error
-        })
-    }
-
-    /// The file stays under its new name.
-    pub fn keep(mut self) {
-        self.remove_state();
-        if let Some(ticket) = self.ticket.take() {
-            ticket.gone();
-        }
-    }
-
-    /// A checkpoint without a session means nothing and is swept if it stays.
-    fn remove_state(&mut self) {
-        if let Some(state) = self.state.take() {
-            let _ = self.shared.disk.remove(&state);
-        }
-    }
-
-    fn remove(&mut self) -> std::io::Result<()> {
-        let Some(ticket) = self.ticket.take() else {
-            return Ok(());
-        };
-        match self.shared.disk.remove(&self.path) {
-            Err(error) if error.kind() != Io::NotFound => return Err(error),
-            _ => ticket.gone(),
-        }
-        self.remove_state();
-        Ok(())
-    }
-}
-
-impl<D: Disk> Drop for Staged<D> {
-    fn drop(&mut self) {
-        // What cannot be removed now is an expired session or an orphan later.
-        let _ = self.remove();
     }
 }

@@ -18,6 +18,9 @@ const READERS_PATIENCE: Duration = Duration::from_millis(20);
 
 /// What the writer remembers of the log.
 pub(super) struct LogFile {
+    /// Frames not yet folded in from which on the next attempt is made. Raised by an attempt, so
+    /// that a full disk is not tried, and complained about, with every commit.
+    due: i64,
     /// Length in frames from which the next attempt to start afresh is worth its wait.
     long: i64,
     /// False for a catalog in memory, which has no log.
@@ -29,10 +32,8 @@ const FOLD: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 const START_AFRESH: &str = "PRAGMA wal_checkpoint(RESTART)";
 const FOLD_AND_TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
-/// What a checkpoint answers.
+/// What a checkpoint answers: frames in the log, and how many of them are in the database file.
 struct Length {
-    /// Somebody was in the way of what it should do.
-    hindered: bool,
     frames: i64,
     folded: i64,
 }
@@ -40,6 +41,7 @@ struct Length {
 impl LogFile {
     pub(super) const fn new(exists: bool) -> Self {
         Self {
+            due: FRAMES_DUE,
             long: FRAMES_LONG,
             exists,
         }
@@ -56,25 +58,24 @@ impl LogFile {
     }
 
     fn try_tend(&mut self, connection: &Connection) -> Result<()> {
-        let length = checkpoint(connection, LENGTH)?;
-        if length.frames >= self.long {
-            self.start_afresh(connection)
-        } else if length.frames - length.folded >= FRAMES_DUE {
-            checkpoint(connection, FOLD).map(|_| ())
-        } else {
-            Ok(())
+        let Length { frames, folded } = checkpoint(connection, LENGTH)?;
+        let pending = frames - folded;
+        if frames < FRAMES_DUE {
+            *self = Self::new(self.exists);
         }
-    }
-
-    /// Waits for the readers of old frames. While one of them stays, the log can only grow; then
-    /// the next attempt waits until it has doubled.
-    fn start_afresh(&mut self, connection: &Connection) -> Result<()> {
-        let length = impatiently(connection, START_AFRESH)?;
-        self.long = if length.hindered {
-            2 * length.frames.max(FRAMES_LONG)
+        if pending < self.due && frames < self.long {
+            return Ok(());
+        }
+        // Whether it fails, or a reader of old frames holds it back (then the log can only grow):
+        // the next attempt waits until there is clearly more to do.
+        self.due = pending + FRAMES_DUE;
+        let left = if frames < self.long {
+            checkpoint(connection, FOLD)?
         } else {
-            FRAMES_LONG
+            self.long = 2 * frames;
+            impatiently(connection, START_AFRESH)?
         };
+        self.due = left.frames - left.folded + FRAMES_DUE;
         Ok(())
     }
 
@@ -98,7 +99,6 @@ fn impatiently(connection: &Connection, sql: &str) -> Result<Length> {
 fn checkpoint(connection: &Connection, sql: &str) -> Result<Length> {
     connection.prepare_cached(sql)?.query_row([], |row| {
         Ok(Length {
-            hindered: row.get(0)?,
             frames: row.get(1)?,
             folded: row.get(2)?,
         })

@@ -40,6 +40,7 @@ for_every_store!(
     what_was_not_acknowledged_is_cut_off,
     unused_room_is_given_back,
     second_claim_is_busy,
+    of_many_that_finish_one_wins,
     foreign_repository_cannot_claim,
     finished_session_is_unknown,
     mismatch_ends_the_session,
@@ -136,6 +137,31 @@ fn second_claim_is_busy(store: &dyn BlobStore) {
     assert!(is_busy(store.claim_upload(&key)));
     drop(upload);
     drop(store.claim_upload(&key).unwrap());
+}
+
+fn of_many_that_finish_one_wins(store: &dyn BlobStore) {
+    let key = started(store, "a");
+    push_chunk(store, &key, b"x");
+    let together = std::sync::Barrier::new(4);
+    let finish = || {
+        together.wait();
+        match store.claim_upload(&key) {
+            Ok(upload) => {
+                let staged = upload.finish(&sha256(b"x")).unwrap();
+                store.publish(staged).unwrap();
+                1
+            }
+            Err(UploadError::Busy | UploadError::Unknown) => 0,
+            Err(other) => panic!("{other:?}"),
+        }
+    };
+    let won: i32 = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(finish)).collect();
+        threads.into_iter().map(|one| one.join().unwrap()).sum()
+    });
+    assert_eq!(won, 1);
+    assert!(is_unknown(store.claim_upload(&key)));
+    assert_eq!(read(store, &sha256(b"x"), 1).unwrap(), b"x");
 }
 
 fn foreign_repository_cannot_claim(store: &dyn BlobStore) {

@@ -42,7 +42,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => which.prop_map(Step::Cancel),
         1 => Just(Step::Expire),
         1 => Just(Step::Kill),
-        1 => (names, tail.clone(), tail).prop_map(|(n, data, state)| Step::PowerCut(n, data, state)),
+        1 => (names, tail.clone(), tail)
+            .prop_map(|(names, data, state)| Step::PowerCut(names, data, state)),
     ];
     prop::collection::vec(step, 1..60)
 }

@@ -7,7 +7,7 @@ use super::*;
 /// Eight readers watch while one writer moves a tag and counts in step: every snapshot must agree
 /// with itself, no read may fail.
 fn readers_see_whole_commits(catalog: &Catalog) {
-    const WRITES: usize = 300;
+    const WRITES: usize = 60;
     push(catalog, "app", &["m0"]);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -240,6 +240,35 @@ fn a_folder_or_a_missing_folder_is_refused() {
 }
 
 #[test]
+fn failures_of_sqlite_have_a_kind() {
+    use rusqlite::ffi;
+
+    use crate::store::catalog::failure::failed;
+    let rows = [
+        (ffi::SQLITE_FULL, ErrorKind::Full),
+        (ffi::SQLITE_IOERR_SHMSIZE, ErrorKind::Full),
+        (ffi::SQLITE_IOERR_WRITE, ErrorKind::Io),
+        (ffi::SQLITE_IOERR_FSYNC, ErrorKind::Io),
+        (ffi::SQLITE_CORRUPT, ErrorKind::Corrupt),
+        (ffi::SQLITE_CORRUPT_INDEX, ErrorKind::Corrupt),
+        (ffi::SQLITE_NOTADB, ErrorKind::Corrupt),
+        (ffi::SQLITE_READONLY, ErrorKind::Denied),
+        (ffi::SQLITE_READONLY_DBMOVED, ErrorKind::Denied),
+        (ffi::SQLITE_PERM, ErrorKind::Denied),
+        (ffi::SQLITE_BUSY, ErrorKind::Locked),
+        (ffi::SQLITE_CANTOPEN, ErrorKind::Io),
+        (ffi::SQLITE_CONSTRAINT_FOREIGNKEY, ErrorKind::Io),
+    ];
+    for (code, kind) in rows {
+        let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+        let error = failed(&error, "testing", "the catalog");
+        assert_eq!(error.kind(), kind, "{code}");
+        let says_what_to_do = error.to_string().contains("restore a backup");
+        assert_eq!(says_what_to_do, kind == ErrorKind::Corrupt, "{error}");
+    }
+}
+
+#[test]
 fn a_full_disk_fails_the_write_and_nothing_else() {
     let Folder { _folder, path } = folder();
     let catalog = in_file(&path);

@@ -72,6 +72,20 @@ impl Held {
     }
 }
 
+/// Until so many writes wait for the writer.
+fn wait_for_queue(catalog: &Catalog, waiting: usize) {
+    while catalog
+        .queue
+        .read()
+        .unwrap()
+        .as_ref()
+        .map_or(0, Sender::len)
+        < waiting
+    {
+        std::thread::yield_now();
+    }
+}
+
 type Handle = std::thread::JoinHandle<Result<(), Error>>;
 
 fn insert(catalog: &Arc<Catalog>, blob: &'static str) -> Handle {
@@ -226,6 +240,34 @@ fn a_failed_sync_fails_everyone_in_the_batch_and_keeps_nothing() {
     watched.failing.store(false, Ordering::SeqCst);
     write(catalog, |tx| tx.insert_blob(&stored("later")));
     assert_eq!(blob_count(catalog), 2);
+}
+
+#[test]
+fn a_transaction_that_sqlite_gave_up_is_lost_for_everyone_who_was_in_it() {
+    let Watched { catalog, syncs, .. } = watched();
+    let held = hold(&catalog);
+    let before = insert(&catalog, "before");
+    // Only queued when the one before is, so that it runs after it.
+    wait_for_queue(&catalog, 1);
+    let unlucky = {
+        let catalog = Arc::clone(&catalog);
+        std::thread::spawn(move || {
+            catalog.write(|tx| {
+                // As SQLite does by itself on some full disks and I/O errors.
+                tx.connection().execute_batch("ROLLBACK").unwrap();
+                Ok::<(), Error>(())
+            })
+        })
+    };
+    wait_for_queue(&catalog, 2);
+    held.go.send(()).unwrap();
+    for lost in [held.thread, before, unlucky] {
+        let error = lost.join().unwrap().unwrap_err();
+        assert!(error.to_string().contains("rolled back"), "{error}");
+    }
+    assert!(syncs.lock().unwrap().is_empty());
+    write(&catalog, |tx| tx.insert_blob(&stored("later")));
+    assert_eq!(blob_count(&catalog), 1);
 }
 
 #[test]

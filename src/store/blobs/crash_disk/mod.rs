@@ -5,7 +5,9 @@
 //! [`CrashDisk::crash`] makes a new disk from the durable image, as the next boot would find it;
 //! [`CrashDisk::kill`] keeps the live one, as after the end of the process.
 
-use std::collections::{BTreeMap, HashMap};
+mod world;
+
+use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use super::BlobReader;
 use super::disk::{Access, Disk, Metadata};
+use world::{Inode, Node, World};
 
 /// What becomes of bytes that were written and not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,169 +83,6 @@ pub(crate) struct CrashDisk(Arc<Mutex<World>>);
 pub(crate) struct CrashFile {
     inode: u64,
     writable: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Node {
-    Folder,
-    File(u64),
-}
-
-#[derive(Clone, Debug, Default)]
-struct Inode {
-    live: Vec<u8>,
-    durable: Vec<u8>,
-    modified: u64,
-}
-
-type NameTable = BTreeMap<PathBuf, Node>;
-
-#[derive(Debug, Default)]
-struct World {
-    live: NameTable,
-    durable: NameTable,
-    inodes: HashMap<u64, Inode>,
-    inode_last: u64,
-    /// Seconds since the epoch; each call takes one.
-    now: u64,
-    boot: u8,
-    calls: u64,
-    syncs: u64,
-    faults: Faults,
-    frozen: bool,
-}
-
-impl World {
-    /// Counts a call; fails it when its time has come.
-    fn call(&mut self) -> io::Result<()> {
-        self.now += 1;
-        self.calls += 1;
-        if self.faults.freeze_at_call == Some(self.calls) {
-            self.frozen = true;
-        }
-        if self.frozen {
-            return Err(io::Error::from_raw_os_error(EIO));
-        }
-        match (self.faults.fail_at_call, self.faults.fail_every) {
-            (Some((at, error)), _) if at == self.calls => Err(io::Error::from_raw_os_error(error)),
-            (_, Some((every, error))) if self.calls.is_multiple_of(every) => {
-                Err(io::Error::from_raw_os_error(error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn sync_call(&mut self) -> io::Result<()> {
-        self.syncs += 1;
-        if self.faults.freeze_at_sync == Some(self.syncs) {
-            self.frozen = true;
-        }
-        self.call()
-    }
-
-    fn inode(&mut self, file: &CrashFile) -> &mut Inode {
-        self.inodes.get_mut(&file.inode).unwrap()
-    }
-
-    fn writable(&mut self, file: &CrashFile) -> io::Result<&mut Inode> {
-        if !file.writable {
-            return Err(io::Error::from_raw_os_error(9));
-        }
-        let now = self.now;
-        let inode = self.inode(file);
-        inode.modified = now;
-        Ok(inode)
-    }
-
-    fn check_parent(&self, path: &Path) -> io::Result<()> {
-        match path.parent().map(|parent| self.live.get(parent)) {
-            Some(Some(Node::Folder)) => Ok(()),
-            Some(Some(Node::File(_))) => Err(io::Error::from_raw_os_error(20)),
-            _ => Err(ErrorKind::NotFound.into()),
-        }
-    }
-
-    fn file_at(&self, path: &Path) -> io::Result<u64> {
-        match self.live.get(path) {
-            Some(Node::File(inode)) => Ok(*inode),
-            Some(Node::Folder) => Err(io::Error::from_raw_os_error(21)),
-            None => Err(ErrorKind::NotFound.into()),
-        }
-    }
-
-    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let inode = self.file_at(from)?;
-        self.check_parent(to)?;
-        if self.live.get(to) == Some(&Node::Folder) {
-            return Err(io::Error::from_raw_os_error(21));
-        }
-        self.live.remove(from);
-        self.live.insert(to.to_owned(), Node::File(inode));
-        Ok(())
-    }
-
-    fn metadata(&self, node: Node) -> Metadata {
-        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        match node {
-            Node::Folder => Metadata {
-                length: 0,
-                modified: at(0),
-                links: 1,
-                is_file: false,
-            },
-            Node::File(inode) => Metadata {
-                length: self.inodes[&inode].live.len() as u64,
-                modified: at(self.inodes[&inode].modified),
-                links: self.live.values().filter(|other| **other == node).count() as u64,
-                is_file: true,
-            },
-        }
-    }
-
-    /// How many more bytes fit.
-    fn room(&self) -> u64 {
-        let Some(bytes_max) = self.faults.bytes_max else {
-            return u64::MAX;
-        };
-        let mut seen = std::collections::BTreeSet::new();
-        let used: u64 = self
-            .live
-            .values()
-            .filter_map(|node| match node {
-                Node::File(inode) if seen.insert(*inode) => {
-                    Some(self.inodes[inode].live.len() as u64)
-                }
-                _ => None,
-            })
-            .sum();
-        bytes_max.saturating_sub(used)
-    }
-}
-
-impl Inode {
-    /// The bytes that the next boot finds.
-    fn after_crash(&self, tail: Tail) -> Vec<u8> {
-        if self.live == self.durable {
-            return self.durable.clone();
-        }
-        let zeros_from = |kept: usize, length: usize| {
-            let mut bytes = self.live[..kept.min(self.live.len())].to_vec();
-            bytes.resize(length, 0);
-            bytes
-        };
-        let same = self.live.iter().zip(&self.durable);
-        let synced = same.take_while(|(live, durable)| live == durable).count();
-        match tail {
-            Tail::Lost => self.durable.clone(),
-            Tail::Zeros => zeros_from(synced, self.live.len()),
-            Tail::Longer => zeros_from(synced, self.live.len() + 4096),
-            Tail::Half => {
-                let half = synced + (self.live.len() - synced) / 2;
-                zeros_from(half, self.live.len())
-            }
-            Tail::Kept => self.live.clone(),
-        }
-    }
 }
 
 impl CrashDisk {
@@ -317,11 +157,15 @@ impl CrashDisk {
                 Names::Synced => world.durable.clone(),
                 Names::Live => world.live.clone(),
             };
-            // What stands below a folder whose own name was lost is lost.
-            let folders = found.clone();
-            found.retain(|path, _| {
-                let mut above = path.ancestors().skip(1);
-                above.all(|folder| folders.get(folder) == Some(&Node::Folder))
+            // What stands below a folder whose own name was lost is lost. Folders come before what
+            // stands in them.
+            let mut folders = HashSet::new();
+            found.retain(|path, node| {
+                let kept = path.parent().is_none_or(|parent| folders.contains(parent));
+                if kept && *node == Node::Folder {
+                    folders.insert(path.clone());
+                }
+                kept
             });
             for (path, node) in &found {
                 if let Node::File(inode) = node {
