@@ -21,13 +21,19 @@ fn the_readme_has_the_table_of_settings() {
 fn section(name: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = fs::read_to_string(&path).unwrap();
-    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
+    let (begin, end) = (
+        format!("<!-- {name}: begin -->\n"),
+        format!("<!-- {name}: end -->"),
+    );
     let (head, rest) = text.split_once(&begin).expect("the begin marker");
     let (found, tail) = rest.split_once(&end).expect("the end marker");
     let expected = format!("{}\n", expected.trim_end());
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, format!("{head}{begin}{expected}{end}{tail}")).unwrap();
     } else {
-        assert_eq!(found, expected, "run `UPDATE_DOCS=1 cargo test docs` and commit the README");
+        assert_eq!(
+            found, expected,
+            "run `UPDATE_DOCS=1 cargo test docs` and commit the README"
+        );
     }
 }

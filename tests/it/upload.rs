@@ -382,3 +382,54 @@ fn an_empty_blob_is_a_blob() {
         client.expect_blob("c", b"");
     });
 }
+
+/// Lengths are 64-bit everywhere. This takes some seconds and 4 GiB of disk.
+#[test]
+fn a_blob_of_more_than_4_gib_is_a_blob() {
+    const SIZE: u64 = (4 << 30) + 5;
+    // 4 GiB of zeroes, then `hello`.
+    const DIGEST: &str = "sha256:2178c0ec68741327bd541fa5a96d97868095caeec823392bf5b7874fede6b1cf";
+    if std::env::var_os("SLOW_TESTS").is_none() {
+        let mut stderr = std::io::stderr();
+        let why = "SKIPPED: the blob of more than 4 GiB was not pushed: SLOW_TESTS is not set";
+        let _ = std::io::Write::write_all(&mut stderr, format!("{why}\n").as_bytes());
+        return;
+    }
+    let server = crate::support::Server::start(&[]);
+    let mut client = server.client();
+    let session = client.start_upload("a");
+    let path = with_query(&session, &format!("digest={DIGEST}"));
+    client.begin("PUT", &path, &[("Content-Length", &SIZE.to_string())]);
+    let zeroes = vec![0; 1 << 20];
+    for _ in 0..4096 {
+        client.send(&zeroes);
+    }
+    client.send(b"hello");
+    client.receive().expect(201);
+    let path = format!("/v2/a/blobs/{DIGEST}");
+    let head = client.head(&path).expect(200);
+    head.expect_header("Content-Length", &SIZE.to_string());
+    for (range, content_range) in [
+        (
+            "bytes=4294967296-",
+            "bytes 4294967296-4294967300/4294967301",
+        ),
+        ("bytes=-5", "bytes 4294967296-4294967300/4294967301"),
+    ] {
+        client
+            .request("GET", &path, &[("Range", range)], None)
+            .expect(206)
+            .expect_header("Content-Range", content_range)
+            .expect_body("hello");
+    }
+    client
+        .request(
+            "GET",
+            &path,
+            &[("Range", "bytes=4294967294-4294967297")],
+            None,
+        )
+        .expect(206)
+        .expect_body("\0\0he");
+    client.delete(&path).expect(202);
+}

@@ -48,7 +48,10 @@ fn beyond_the_bound_the_connection_that_is_idle_longest_is_closed() {
             let sent = client.try_send(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n");
             closed += usize::from(sent.and_then(|()| client.try_receive()).is_err());
         }
-        assert!((1..=newcomers.len()).contains(&closed), "{closed} were closed");
+        assert!(
+            (1..=newcomers.len()).contains(&closed),
+            "{closed} were closed"
+        );
     });
 }
 
