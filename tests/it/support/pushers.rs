@@ -9,6 +9,7 @@ use super::session::{last_byte, with_query};
 use super::{Client, Response, Server};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -130,8 +131,8 @@ impl Pusher {
         self.seed += 1;
         let seed = self.seed;
         // Blobs of few seeds are shared by all repositories, so that pushes of the same race.
-        let shared = bytes(seed % 1000 / 4, 1000 + (seed % 7 * 3000) as usize);
-        let own = bytes(seed, (seed % 5 * 17_000 + 1) as usize);
+        let shared = bytes(seed % 1000 / 4, 1000 + size(seed % 7 * 3000));
+        let own = bytes(seed, size(seed % 5 * 17_000 + 1));
         for (blob, way) in [
             (&shared, seed),
             (&own, seed + 1),
@@ -145,7 +146,7 @@ impl Pusher {
         }));
         self.push_manifest(client, &manifest)?;
         self.leave_session(client, &own)?;
-        if seed % 3 == 0 {
+        if seed.is_multiple_of(3) {
             self.delete(client, &format!("manifests/{}", manifest.digest()))?;
             self.delete(client, &format!("blobs/{}", digest(&own)))?;
         }
@@ -317,6 +318,10 @@ impl Pusher {
     }
 }
 
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("a small size")
+}
+
 /// One request; an error when it is not answered, or with another status.
 fn send(
     client: &mut Client,
@@ -328,9 +333,9 @@ fn send(
 ) -> io::Result<Response> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\n");
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(head, "{name}: {value}\r\n");
     }
-    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    let _ = write!(head, "Content-Length: {}\r\n\r\n", body.len());
     client.about(&head);
     client.try_send(&[head.as_bytes(), body].concat())?;
     let answer = client.try_receive()?;
