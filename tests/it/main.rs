@@ -10,12 +10,15 @@
 )]
 
 mod catalog;
+mod cli;
 mod clients;
+mod config;
 mod delete;
 mod docs;
 mod errors;
 mod fulldisk;
 mod heal;
+mod log;
 mod mount;
 mod powercut;
 mod protocol;
@@ -30,5 +33,6 @@ mod start;
 )]
 mod support;
 mod tags;
+mod tidy;
 mod upload;
 mod wire;

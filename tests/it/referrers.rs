@@ -3,6 +3,7 @@
 use crate::support::image::{Image, Manifest, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST, descriptor};
 use crate::support::{Client, Response, for_each_shape, for_each_shape_configured};
 use serde_json::{Value, json};
+use std::slice::from_ref;
 
 #[test]
 fn every_kind_of_referrer_is_listed_with_its_own_type_and_annotations() {
@@ -105,18 +106,18 @@ fn filters_name_one_type_or_several() {
         let (one, two) = (entry(&one, Some("text/one")), entry(&two, Some("text/two")));
         let plus = entry(&plus, Some("application/vnd.x+json"));
         for (filter, expected) in [
-            ("?artifactType=text/one", &[one.clone()][..]),
-            ("?artifactType=text%2Ftwo", &[two.clone()]),
+            ("?artifactType=text/one", from_ref(&one)),
+            ("?artifactType=text%2Ftwo", from_ref(&two)),
             (
                 "?artifactType=text/one&artifactType=text/two",
                 &[one.clone(), two.clone()],
             ),
-            ("?artifactType=application/vnd.x+json", &[plus.clone()]),
-            ("?artifactType=application%2Fvnd.x%2Bjson", &[plus.clone()]),
+            ("?artifactType=application/vnd.x+json", from_ref(&plus)),
+            ("?artifactType=application%2Fvnd.x%2Bjson", from_ref(&plus)),
             ("?artifactType=text/none", &[]),
             ("?artifactType=TEXT/ONE", &[]),
             ("?artifactType=", &[one.clone(), two.clone(), plus.clone()]),
-            ("?unknown=x", &[one, two, plus]),
+            ("?unknown=x", &[one.clone(), two.clone(), plus.clone()]),
         ] {
             let path = format!("/v2/a/referrers/{}{filter}", image.digest());
             let answer = client.get(&path).expect(200);

@@ -24,7 +24,7 @@ fn every_code_goes_with_its_status() {
         .code("BLOB_UPLOAD_UNKNOWN"),
         row("DIGEST_INVALID", "PUT {session}?digest=sha256:0", 400).code("DIGEST_INVALID"),
         row("MANIFEST_BLOB_UNKNOWN", "PUT /v2/{repo}/manifests/x", 400)
-            .body(|image| refers_to_nothing(image))
+            .body(refers_to_nothing)
             .code("MANIFEST_BLOB_UNKNOWN"),
         row("MANIFEST_INVALID", "PUT /v2/{repo}/manifests/x", 400)
             .body(|_| b"{".to_vec())

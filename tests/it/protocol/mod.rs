@@ -16,6 +16,9 @@ use crate::support::session::with_query;
 use crate::support::{Client, Response, for_each_shape};
 use serde_json::Value;
 
+/// What else must be so after a request.
+type Then = Box<dyn Fn(&mut Place, &Response)>;
+
 /// One request and what must come of it.
 pub struct Row {
     /// What the row is about, for messages.
@@ -27,7 +30,7 @@ pub struct Row {
     status: u16,
     /// The code of the first error; empty where the request succeeds.
     code: &'static str,
-    then: Option<Box<dyn Fn(&mut Place, &Response)>>,
+    then: Option<Then>,
 }
 
 /// A row: what it is about, the request, and the status that must be answered.

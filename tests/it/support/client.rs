@@ -165,6 +165,18 @@ impl Client {
             .unwrap_or_else(|e| panic!("no response: {e}\n--- request\n{request}"))
     }
 
+    /// Waits for `100 Continue`: the server has begun to read the body of a request whose head
+    /// was sent with `Expect: 100-continue`.
+    #[track_caller]
+    pub fn receive_continue(&mut self) {
+        let mut bytes = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+        let stream = self.stream.as_mut().expect("a connection");
+        let outcome = stream.read_exact(&mut bytes);
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(outcome.is_ok(), "{outcome:?} instead of 100: {text}");
+        assert_eq!(text, "HTTP/1.1 100 Continue\r\n\r\n", "{}", self.request);
+    }
+
     /// Reads one response, or says why there is none.
     pub fn try_receive(&mut self) -> io::Result<Response> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;

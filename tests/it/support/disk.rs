@@ -25,7 +25,7 @@ pub struct ServerOnDisk {
     /// The server; its data folder is the mount point.
     pub server: Server,
     image: Option<PathBuf>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl ServerOnDisk {
@@ -40,7 +40,7 @@ impl ServerOnDisk {
     /// A server on an ext4 of this many MiB in a file, or why there can be none.
     pub fn on_ext4(mib: u64, flags: &[&str]) -> Result<ServerOnDisk, String> {
         let mut disk = ServerOnDisk::stopped(flags);
-        let image = disk._folder.path().join("ext4.img");
+        let image = disk.folder.path().join("ext4.img");
         File::create(&image)
             .and_then(|file| file.set_len(mib << 20))
             .map_err(|e| format!("make the image: {e}"))?;
@@ -80,7 +80,7 @@ impl ServerOnDisk {
         ServerOnDisk {
             server,
             image: None,
-            _folder: folder,
+            folder,
         }
     }
 

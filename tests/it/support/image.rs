@@ -1,4 +1,5 @@
-//! Blobs, manifests, indexes and artifacts built from a seed, and the ways to push and ask for them.
+//! Blobs, manifests, indexes and artifacts built from a seed, and the ways to push and ask for
+//! them.
 //!
 //! Layers made here are random bytes: right for a registry, which never looks inside, but not
 //! for a client that unpacks (`clients/` builds real ones).

@@ -9,6 +9,7 @@ use super::session::{last_byte, with_query};
 use super::{Client, Response, Server};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -35,6 +36,15 @@ struct Session {
     acknowledged: usize,
     /// Where it would be if the last chunk, sent without an answer, was kept.
     possible: usize,
+}
+
+/// What is asked of an upload that was under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Resume {
+    /// It goes on at the offset that was acknowledged.
+    Exact,
+    /// It is gone, or goes on at no more than that; what it holds is what was sent.
+    Right,
 }
 
 /// One client and its account.
@@ -88,9 +98,19 @@ impl Pushers {
     /// Fails unless the server serves exactly what it has acknowledged; finishes every upload
     /// that was under way.
     pub fn verify(&mut self, server: &Server) {
+        self.verify_all(server, Resume::Exact);
+    }
+
+    /// As [`Pushers::verify`], after the disk has lost its power: an upload that was under way
+    /// may be gone or have fallen back, and what is left of it must still be right.
+    pub fn verify_after_power_cut(&mut self, server: &Server) {
+        self.verify_all(server, Resume::Right);
+    }
+
+    fn verify_all(&mut self, server: &Server, resume: Resume) {
         let mut client = server.client();
         for pusher in &mut self.pushers {
-            pusher.verify(&mut client);
+            pusher.verify(&mut client, resume);
         }
     }
 
@@ -111,8 +131,8 @@ impl Pusher {
         self.seed += 1;
         let seed = self.seed;
         // Blobs of few seeds are shared by all repositories, so that pushes of the same race.
-        let shared = bytes(seed % 1000 / 4, 1000 + (seed % 7 * 3000) as usize);
-        let own = bytes(seed, (seed % 5 * 17_000 + 1) as usize);
+        let shared = bytes(seed % 1000 / 4, 1000 + size(seed % 7 * 3000));
+        let own = bytes(seed, size(seed % 5 * 17_000 + 1));
         for (blob, way) in [
             (&shared, seed),
             (&own, seed + 1),
@@ -126,7 +146,7 @@ impl Pusher {
         }));
         self.push_manifest(client, &manifest)?;
         self.leave_session(client, &own)?;
-        if seed % 3 == 0 {
+        if seed.is_multiple_of(3) {
             self.delete(client, &format!("manifests/{}", manifest.digest()))?;
             self.delete(client, &format!("blobs/{}", digest(&own)))?;
         }
@@ -221,7 +241,7 @@ impl Pusher {
         Ok(())
     }
 
-    fn verify(&mut self, client: &mut Client) {
+    fn verify(&mut self, client: &mut Client, resume: Resume) {
         for (path, known) in &mut self.paths {
             let answer = client.get(path);
             let found = match answer.status {
@@ -237,23 +257,27 @@ impl Pusher {
             *known = found;
         }
         for session in std::mem::take(&mut self.sessions) {
-            self.resume(client, session);
+            self.resume(client, session, resume);
         }
     }
 
     /// An upload goes on exactly where it was acknowledged, or behind a chunk whose answer was
     /// lost, and finishes right.
-    fn resume(&mut self, client: &mut Client, session: Session) {
+    fn resume(&mut self, client: &mut Client, session: Session, resume: Resume) {
         let Session {
             location,
             blob,
             acknowledged,
             possible,
         } = session;
-        let answer = client.get(&location).expect(204);
+        let answer = client.get(&location);
+        if resume == Resume::Right && answer.status == 404 {
+            return;
+        }
+        let answer = answer.expect(204);
         let offset = match (last_byte(&answer), acknowledged, possible) {
             // One byte and none look the same.
-            (0, 0, 1) => {
+            (0, 0, 1) | (0, 1, _) if resume == Resume::Right || acknowledged == 0 => {
                 client.delete(&location).expect(204);
                 return;
             }
@@ -261,7 +285,10 @@ impl Pusher {
             (0, ..) => 0,
             (last, ..) => usize::try_from(last).expect("an offset") + 1,
         };
-        let allowed = [acknowledged, possible].contains(&offset);
+        let allowed = match resume {
+            Resume::Exact => [acknowledged, possible].contains(&offset),
+            Resume::Right => offset <= acknowledged.max(possible),
+        };
         assert!(
             allowed,
             "acknowledged {acknowledged}, possibly {possible}\n{answer}"
@@ -291,6 +318,10 @@ impl Pusher {
     }
 }
 
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("a small size")
+}
+
 /// One request; an error when it is not answered, or with another status.
 fn send(
     client: &mut Client,
@@ -302,9 +333,9 @@ fn send(
 ) -> io::Result<Response> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\n");
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(head, "{name}: {value}\r\n");
     }
-    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    let _ = write!(head, "Content-Length: {}\r\n\r\n", body.len());
     client.about(&head);
     client.try_send(&[head.as_bytes(), body].concat())?;
     let answer = client.try_receive()?;

@@ -1,7 +1,8 @@
 //! A response as it came over the wire, and the checks tests make on it.
 //!
 //! The reader is strict: a body that is shorter than its Content-Length, a chunk without its end,
-//! two lengths or a head that is not HTTP/1.1 are errors, because clients in the field fail on them.
+//! two lengths or a head that is not HTTP/1.1 are errors, because clients in the field fail on
+//! them.
 
 use serde_json::Value;
 use std::fmt;

@@ -35,6 +35,15 @@ impl Client {
         self.patch(&location, bytes).expect(202).location()
     }
 
+    /// Begins a request with a body of this length and returns when the server reads the body:
+    /// from then on the request holds its session. The body goes with [`Client::send`].
+    #[track_caller]
+    pub fn begin(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) {
+        let expect = [("Expect", "100-continue")];
+        self.send_head(method, path, &[headers, &expect].concat());
+        self.receive_continue();
+    }
+
     /// Sends a chunk that says where it belongs.
     #[track_caller]
     pub fn patch_range(&mut self, location: &str, range: &str, bytes: &[u8]) -> Response {

@@ -182,25 +182,10 @@ fn expect_100_continue_is_answered_when_the_body_is_wanted() {
     for_each_shape(|server| {
         let session = server.client().start_upload("a");
         let path = with_query(&session, &format!("digest={}", digest("hello")));
-        let line = format!("PUT {path} HTTP/1.1");
-        let mut stream = TcpStream::connect(server.host()).unwrap();
-        let fields = [
-            "Content-Length: 5",
-            "Expect: 100-continue",
-            "Connection: close",
-        ];
-        stream.write_all(&head(&line, &fields)).unwrap();
-        let expected = b"HTTP/1.1 100 Continue\r\n\r\n";
-        let mut interim = vec![0; expected.len()];
-        stream.read_exact(&mut interim).unwrap();
-        assert_eq!(
-            String::from_utf8_lossy(&interim),
-            String::from_utf8_lossy(expected)
-        );
-        stream.write_all(b"hello").unwrap();
-        let mut rest = String::new();
-        stream.read_to_string(&mut rest).unwrap();
-        assert!(rest.starts_with("HTTP/1.1 201 "), "{rest}");
+        let mut client = server.client();
+        client.begin("PUT", &path, &[("Content-Length", "5")]);
+        client.send(b"hello");
+        client.receive().expect(201);
         server.client().expect_blob("a", "hello");
     });
 }

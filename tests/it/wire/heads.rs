@@ -180,7 +180,7 @@ fn heads_beyond_their_bounds_are_431_and_414() {
         let many: Vec<String> = (0..101).map(|n| format!("X-{n}: y")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         refused(server, &head("GET /v2/ HTTP/1.1", &many), 431);
-        let (mut client, _) = (server.client(), ());
+        let mut client = server.client();
         let fine: Vec<(&str, &str)> = (0..90).map(|_| ("X", "y")).collect();
         client.request("GET", "/v2/", &fine, None).expect(200);
         let long = format!("X: {}", "y".repeat(70_000));
