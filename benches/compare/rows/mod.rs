@@ -186,10 +186,10 @@ impl Peers {
     }
 }
 
-/// Lets each kind of server do `work` once, on a fresh server in a fresh folder that is removed
-/// before the next one starts, so that all of them write to the same part of the disk: where
-/// the disk is an image that its host fills on demand, a part written for the first time is
-/// several times slower. A kind that fails is named in the report and left out from then on.
+/// Lets each kind of server do `work` once, on a fresh server in a fresh folder whose files are
+/// emptied before the next one starts, so that all of them write to the same part of the disk:
+/// where the disk is an image that its host fills on demand, a part written for the first time
+/// is several times slower. A kind that fails is named in the report and left out from then on.
 pub fn fresh_turn(
     context: &Context<'_>,
     report: &mut RowReport,
@@ -208,7 +208,7 @@ pub fn fresh_turn(
             rustix::fs::sync();
             work(&server)
         });
-        // The server has ended and its folder is gone; now the disk may use that space again.
+        // The server has ended and its files are empty; now the disk may use that space again.
         rustix::fs::sync();
         match done {
             Ok(value) => reached.push((kind, value)),
