@@ -76,6 +76,8 @@ impl fmt::Debug for StagedBlob {
 pub struct StoredBlob {
     pub(in crate::store) digest: Digest,
     pub(in crate::store) size: u64,
+    /// Whether the name is durable already; if not, its shard is synced before the row commits.
+    pub(in crate::store) named: bool,
 }
 
 impl StoredBlob {
@@ -87,5 +89,10 @@ impl StoredBlob {
     /// Length in bytes.
     pub const fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The shard that must be synced before a row may be committed, unless that was done.
+    pub fn shard_to_sync(&self) -> Option<Shard> {
+        (!self.named).then(|| Shard::of(&self.digest))
     }
 }

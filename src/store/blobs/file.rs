@@ -103,9 +103,14 @@ impl<D: Disk> FileBlobStore<D> {
             holder,
         } = blob;
         match holder.downcast::<Staged<D>>() {
-            Ok(staged) if staged.belongs_to(&self.shared) => {
-                Ok((*staged, StoredBlob { digest, size }))
-            }
+            Ok(staged) if staged.belongs_to(&self.shared) => Ok((
+                *staged,
+                StoredBlob {
+                    digest,
+                    size,
+                    named: false,
+                },
+            )),
             _ => Err(Error::new(ErrorKind::Io, "publishing blob", digest)
                 .because("it was staged by another store")),
         }
@@ -187,7 +192,7 @@ impl<D: Disk> BlobStore for FileBlobStore<D> {
     }
 
     fn publish_new(&self, staged: StagedBlob) -> Result<StoredBlob, Error> {
-        let (mut staged, stored) = self.staged(staged)?;
+        let (mut staged, mut stored) = self.staged(staged)?;
         let digest = *stored.digest();
         let publishing = |error| Error::io("publishing blob", digest, error);
         if self
@@ -195,6 +200,11 @@ impl<D: Disk> BlobStore for FileBlobStore<D> {
             .map_err(publishing)?
         {
             staged.sync(&digest)?;
+            // The name went before the bytes, so on a journalling file system the sync of the bytes
+            // took it along and this finds nothing left to do. Here, many requests do it at once;
+            // in the catalog's writer they would wait for one another.
+            self.sync_shards(&[Shard::of(&digest)])?;
+            stored.named = true;
         } else {
             staged.sync(&digest)?;
             self.rename_into_place(&mut staged, &digest)

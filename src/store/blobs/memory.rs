@@ -299,7 +299,11 @@ impl BlobStore for MemoryBlobStore {
         let freed = replaced.map_or(0, |blob| blob.bytes.len() as u64);
         state.used = state.used.saturating_sub(freed);
         drop(state);
-        Ok(StoredBlob { digest, size })
+        Ok(StoredBlob {
+            digest,
+            size,
+            named: true,
+        })
     }
 
     fn sync_shards(&self, _shards: &[Shard]) -> Result<(), Error> {

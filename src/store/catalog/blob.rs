@@ -4,7 +4,7 @@ use super::rows::BlobRow;
 use super::transaction::{ReadTx, WriteTx, statements};
 use super::values::{Count, DigestColumn, limit};
 use crate::oci::{Digest, RepositoryName};
-use crate::store::{Error, Shard, StoredBlob};
+use crate::store::{Error, StoredBlob};
 
 statements! {
     BLOB = "SELECT size, quarantined FROM blob WHERE digest = ?1";
@@ -79,7 +79,7 @@ impl WriteTx<'_> {
     /// quarantine lifted. The commit waits until the blob's name is durable.
     pub fn insert_blob(&mut self, blob: &StoredBlob) -> Result<(), Error> {
         // Whether or not the row changes: the file under the name may be a new one.
-        self.shards.push(Shard::of(blob.digest()));
+        self.shards.extend(blob.shard_to_sync());
         let digest = DigestColumn::from(blob.digest());
         self.execute(INSERT, (digest, Count(blob.size()), self.now_ms()))
             .map(|_| ())

@@ -67,6 +67,7 @@ fn sha512(text: &str) -> Digest {
 /// A blob whose content is its name.
 fn stored(text: &str) -> StoredBlob {
     StoredBlob {
+        named: false,
         digest: digest(text),
         size: text.len() as u64,
     }

@@ -63,6 +63,7 @@ fn blobs_are_written_linked_quarantined_healed_and_removed() {
             assert!(tx.set_quarantine(&digest("blob"), true)?);
             assert_eq!(tx.blob(&blob)?, row(4, true));
             let healed = StoredBlob {
+                named: false,
                 digest: blob,
                 size: 9,
             };
@@ -99,9 +100,13 @@ fn digests_list_by_algorithm_then_bytes() {
         digests.extend((0..20).map(|n| sha512(&n.to_string())));
         let unsorted = digests.clone();
         write(catalog, move |tx| {
-            unsorted
-                .iter()
-                .try_for_each(|&digest| tx.insert_blob(&StoredBlob { digest, size: 1 }))
+            unsorted.iter().try_for_each(|&digest| {
+                tx.insert_blob(&StoredBlob {
+                    digest,
+                    size: 1,
+                    named: false,
+                })
+            })
         });
         digests.sort();
         let mut listed = Vec::new();
@@ -423,6 +428,7 @@ fn lengths_past_what_sqlite_can_hold_are_held_at_its_bound() {
     write(&catalog, |tx| {
         let digest = digest("huge");
         tx.insert_blob(&StoredBlob {
+            named: false,
             digest,
             size: u64::MAX,
         })?;
