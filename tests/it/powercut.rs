@@ -16,7 +16,7 @@ fn a_power_cut_under_load_loses_nothing_that_was_acknowledged() {
     let mut pushers = Pushers::new(6);
     for round in 0..ROUNDS {
         let mut cut = Ok(());
-        pushers.run(&disk.server, 60 + round * 37, || cut = disk.cut_power());
+        pushers.run_into_power_cut(&disk.server, 60 + round * 37, || cut = disk.cut_power());
         if let Err(why) = cut {
             return skip("the test with power cuts", &why);
         }

@@ -475,39 +475,6 @@ fn the_version_has_its_place_in_the_changelog() {
     );
 }
 
-/// Who reads the README finds every flag and every setting.
-#[test]
-fn the_readme_names_every_flag_and_every_setting() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
-    let help = crate::support::coracle()
-        .args(["serve", "--help"])
-        .output()
-        .unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
-    let flags = help
-        .split_whitespace()
-        .filter(|word| word.starts_with("--") && word.len() > 2);
-    let mut complaints = Vec::new();
-    for flag in flags.map(|flag| flag.trim_end_matches([',', '.'])) {
-        if !readme.contains(flag) && !["--help"].contains(&flag) {
-            complaints.push(format!("README.md: tell of the flag {flag}"));
-        }
-    }
-    let shown = crate::support::coracle()
-        .args(["config", "show", "--json"])
-        .output()
-        .unwrap();
-    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
-    for (section, keys) in shown.as_object().unwrap() {
-        for key in keys.as_object().unwrap().keys() {
-            if !readme.contains(&format!("{section}.{key}")) {
-                complaints.push(format!("README.md: tell of the setting {section}.{key}"));
-            }
-        }
-    }
-    none(&complaints);
-}
-
 /// Every dependency stands in Cargo.toml with its reason in the line above.
 #[test]
 fn every_dependency_has_its_reason() {

@@ -273,6 +273,31 @@ fn a_session_in_use_is_refused_with_409_and_not_interleaved() {
     });
 }
 
+/// Who looks how far an upload has come must not get in the way of who sends it.
+#[test]
+fn asking_for_the_offset_never_makes_a_chunk_fail() {
+    for_each_shape(|server| {
+        let mut client = server.client();
+        let location = client.start_upload("a");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut asking = server.client();
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let answer = asking.get(&location);
+                    assert!(matches!(answer.status, 204 | 409), "{answer}");
+                }
+            });
+            let statuses: Vec<u16> = (0..500)
+                .map(|_| client.patch(&location, b"some").status)
+                .collect();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            let refused = statuses.iter().filter(|status| **status != 202).count();
+            assert_eq!(refused, 0, "of {} chunks", statuses.len());
+        });
+    });
+}
+
 #[test]
 fn of_many_that_finish_one_session_exactly_one_wins() {
     for_each_shape(|server| {

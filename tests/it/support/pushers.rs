@@ -11,21 +11,19 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 /// Tags that each pusher moves around.
 const TAGS: u64 = 3;
 
-/// What must be so of one path, as far as answers have told.
+/// What a path can answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Known {
+enum State {
     /// It is there, with these bytes.
     There(Vec<u8>),
-    /// It was deleted.
+    /// It is unknown.
     Gone,
-    /// A request about it was sent and not answered: one of these.
-    OneOf(Vec<Known>),
 }
 
 /// An upload whose offset was acknowledged.
@@ -52,7 +50,9 @@ enum Resume {
 struct Pusher {
     repository: String,
     seed: u64,
-    paths: BTreeMap<String, Known>,
+    /// What each path may answer: one state where it was acknowledged, several where a request
+    /// about it was sent and not answered.
+    paths: BTreeMap<String, Vec<State>>,
     sessions: Vec<Session>,
 }
 
@@ -78,12 +78,29 @@ impl Pushers {
     /// Pushes from all clients until `count` requests were acknowledged, then calls `end`, which
     /// must make the server fail, and returns when every client has failed.
     pub fn run(&mut self, server: &Server, count: u64, end: impl FnOnce()) {
+        self.run_until(server, count, &AtomicBool::new(false), end);
+    }
+
+    /// As [`Pushers::run`], where `cut` takes the power from the disk. The system call that does
+    /// it is not atomic: a sync that is under way at that moment can return success and be lost
+    /// all the same (a program of twenty lines shows it). So what is answered once the cut has
+    /// begun may or may not be there; the clients go on all the while.
+    pub fn run_into_power_cut(&mut self, server: &Server, count: u64, cut: impl FnOnce()) {
+        let cutting = AtomicBool::new(false);
+        self.run_until(server, count, &cutting, || {
+            cutting.store(true, Ordering::SeqCst);
+            cut();
+        });
+    }
+
+    fn run_until(&mut self, server: &Server, count: u64, cutting: &AtomicBool, end: impl FnOnce()) {
         let acknowledged = AtomicU64::new(0);
         thread::scope(|scope| {
             for pusher in &mut self.pushers {
-                let (mut client, acknowledged) = (server.client(), &acknowledged);
+                let (client, acknowledged) = (server.client(), &acknowledged);
                 scope.spawn(move || {
-                    while let Ok(more) = pusher.push(&mut client) {
+                    let mut line = Line { client, cutting };
+                    while let Ok(more) = pusher.push(&mut line) {
                         acknowledged.fetch_add(more, Ordering::Relaxed);
                     }
                 });
@@ -116,7 +133,7 @@ impl Pushers {
 
     /// Things of which it is known that they must be there.
     pub fn known(&self) -> usize {
-        let there = |known: &&Known| matches!(known, Known::There(_));
+        let there = |states: &&Vec<State>| matches!(states[..], [State::There(_)]);
         self.pushers
             .iter()
             .map(|pusher| pusher.paths.values().filter(there).count())
@@ -124,10 +141,16 @@ impl Pushers {
     }
 }
 
+/// A client's connection, and whether answers on it still promise something.
+struct Line<'c> {
+    client: Client,
+    cutting: &'c AtomicBool,
+}
+
 impl Pusher {
     /// One image, one upload left in the middle, sometimes a delete; answers how many requests
     /// were acknowledged.
-    fn push(&mut self, client: &mut Client) -> io::Result<u64> {
+    fn push(&mut self, line: &mut Line<'_>) -> io::Result<u64> {
         self.seed += 1;
         let seed = self.seed;
         // Blobs of few seeds are shared by all repositories, so that pushes of the same race.
@@ -138,70 +161,70 @@ impl Pusher {
             (&own, seed + 1),
             (&b"{}".to_vec(), seed + 2),
         ] {
-            self.push_blob(client, blob, way)?;
+            self.push_blob(line, blob, way)?;
         }
         let manifest = Manifest::new(&json!({
             "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": descriptor(OCI_EMPTY, b"{}"),
             "layers": [descriptor(OCI_LAYER, &shared), descriptor(OCI_LAYER, &own)],
         }));
-        self.push_manifest(client, &manifest)?;
-        self.leave_session(client, &own)?;
+        self.push_manifest(line, &manifest)?;
+        self.leave_session(line, &own)?;
         if seed.is_multiple_of(3) {
-            self.delete(client, &format!("manifests/{}", manifest.digest()))?;
-            self.delete(client, &format!("blobs/{}", digest(&own)))?;
+            self.delete(line, &format!("manifests/{}", manifest.digest()))?;
+            self.delete(line, &format!("blobs/{}", digest(&own)))?;
         }
         Ok(7)
     }
 
-    fn push_blob(&mut self, client: &mut Client, blob: &[u8], way: u64) -> io::Result<()> {
+    fn push_blob(&mut self, line: &mut Line<'_>, blob: &[u8], way: u64) -> io::Result<()> {
         let (own, uploads) = (digest(blob), self.path("blobs/uploads/"));
         let path = self.path(&format!("blobs/{own}"));
-        self.may_be_there(&path, blob);
+        let there = State::There(blob.to_vec());
+        self.may_become(&path, &there);
         if way.is_multiple_of(3) {
-            let line = format!("{uploads}?digest={own}");
-            send(client, "POST", &line, &[], blob, 201)?;
+            let whole = format!("{uploads}?digest={own}");
+            line.send("POST", &whole, &[], blob, 201)?;
         } else {
-            let session = send(client, "POST", &uploads, &[], b"", 202)?.location();
+            let session = line.send("POST", &uploads, &[], b"", 202)?.location();
             let end = with_query(&session, &format!("digest={own}"));
             if way % 3 == 1 {
-                send(client, "PUT", &end, &[], blob, 201)?;
+                line.send("PUT", &end, &[], blob, 201)?;
             } else {
                 let (first, last) = blob.split_at(blob.len() / 2);
-                send(client, "PATCH", &session, &[], first, 202)?;
-                send(client, "PUT", &end, &[], last, 201)?;
+                line.send("PATCH", &session, &[], first, 202)?;
+                line.send("PUT", &end, &[], last, 201)?;
             }
         }
-        self.paths.insert(path, Known::There(blob.to_vec()));
+        self.is_now(line, path, there);
         Ok(())
     }
 
-    fn push_manifest(&mut self, client: &mut Client, manifest: &Manifest) -> io::Result<()> {
+    fn push_manifest(&mut self, line: &mut Line<'_>, manifest: &Manifest) -> io::Result<()> {
         let by_digest = self.path(&format!("manifests/{}", manifest.digest()));
         let by_tag = self.path(&format!("manifests/t{}", self.seed % TAGS));
+        let there = State::There(manifest.bytes.clone());
         for path in [&by_digest, &by_tag] {
-            self.may_be_there(path, &manifest.bytes);
+            self.may_become(path, &there);
         }
         let headers = [("Content-Type", manifest.media_type.as_str())];
-        send(client, "PUT", &by_tag, &headers, &manifest.bytes, 201)?;
+        line.send("PUT", &by_tag, &headers, &manifest.bytes, 201)?;
         for path in [by_digest, by_tag] {
-            self.paths
-                .insert(path, Known::There(manifest.bytes.clone()));
+            self.is_now(line, path, there.clone());
         }
         Ok(())
     }
 
     /// Starts an upload and leaves it after some chunks.
-    fn leave_session(&mut self, client: &mut Client, blob: &[u8]) -> io::Result<()> {
+    fn leave_session(&mut self, line: &mut Line<'_>, blob: &[u8]) -> io::Result<()> {
         let uploads = self.path("blobs/uploads/");
-        let location = send(client, "POST", &uploads, &[], b"", 202)?.location();
+        let location = line.send("POST", &uploads, &[], b"", 202)?.location();
         let blob = blob.to_vec();
-        let session = Session {
+        self.sessions.push(Session {
             location,
             blob,
             acknowledged: 0,
             possible: 0,
-        };
-        self.sessions.push(session);
+        });
         let Some(session) = self.sessions.last_mut() else {
             return Ok(());
         };
@@ -210,51 +233,51 @@ impl Pusher {
             let end = (session.acknowledged + step).min(session.blob.len());
             session.possible = end;
             let chunk = session.blob[session.acknowledged..end].to_vec();
-            send(client, "PATCH", &session.location, &[], &chunk, 202)?;
+            line.send("PATCH", &session.location, &[], &chunk, 202)?;
             session.acknowledged = end;
         }
         Ok(())
     }
 
-    fn delete(&mut self, client: &mut Client, what: &str) -> io::Result<()> {
+    fn delete(&mut self, line: &mut Line<'_>, what: &str) -> io::Result<()> {
         let path = self.path(what);
-        // A manifest takes its tags with it.
-        let bytes = match self.paths.get(&path) {
-            Some(Known::There(bytes)) => Known::There(bytes.clone()),
-            _ => return Ok(()),
+        let Some([there @ State::There(_)]) = self.paths.get(&path).map(Vec::as_slice) else {
+            return Ok(());
         };
-        let manifest = what.starts_with("manifests/");
+        // A manifest takes its tags with it.
+        let (there, is_manifest) = (there.clone(), what.starts_with("manifests/"));
+        let goes = |(other, states): &(&String, &Vec<State>)| {
+            **other == path || (is_manifest && states.contains(&there))
+        };
         let taken: Vec<String> = self
             .paths
             .iter()
-            .filter(|(other, known)| **other == path || (manifest && **known == bytes))
+            .filter(goes)
             .map(|(other, _)| other.clone())
             .collect();
         for path in &taken {
-            let maybe = Known::OneOf(vec![bytes.clone(), Known::Gone]);
-            self.paths.insert(path.clone(), maybe);
+            self.may_become(path, &State::Gone);
         }
-        send(client, "DELETE", &path, &[], b"", 202)?;
+        line.send("DELETE", &path, &[], b"", 202)?;
         for path in taken {
-            self.paths.insert(path, Known::Gone);
+            self.is_now(line, path, State::Gone);
         }
         Ok(())
     }
 
     fn verify(&mut self, client: &mut Client, resume: Resume) {
-        for (path, known) in &mut self.paths {
+        for (path, states) in &mut self.paths {
             let answer = client.get(path);
             let found = match answer.status {
-                200 => Known::There(answer.body.clone()),
-                404 => Known::Gone,
+                200 => State::There(answer.body.clone()),
+                404 => State::Gone,
                 _ => panic!("neither there nor gone\n{answer}"),
             };
-            let allowed = match &known {
-                Known::OneOf(several) => several.contains(&found),
-                one => **one == found,
-            };
-            assert!(allowed, "not what was acknowledged\n{answer}");
-            *known = found;
+            assert!(
+                states.contains(&found),
+                "not what was acknowledged\n{answer}"
+            );
+            *states = vec![found];
         }
         for session in std::mem::take(&mut self.sessions) {
             self.resume(client, session, resume);
@@ -298,23 +321,29 @@ impl Pusher {
             .finish_upload(&location, &own, &blob[offset..])
             .expect(201);
         let path = self.path(&format!("blobs/{own}"));
-        self.paths.insert(path, Known::There(blob));
+        self.paths.insert(path, vec![State::There(blob)]);
     }
 
     fn path(&self, what: &str) -> String {
         format!("/v2/{}/{what}", self.repository)
     }
 
-    /// Bytes are about to be sent to this path.
-    fn may_be_there(&mut self, path: &str, bytes: &[u8]) {
-        let there = Known::There(bytes.to_vec());
-        let before = self.paths.get(path).cloned().unwrap_or(Known::Gone);
-        let both = if before == there {
-            before
-        } else {
-            Known::OneOf(vec![before, there])
-        };
-        self.paths.insert(path.to_owned(), both);
+    /// A request is about to be sent that may bring this path into this state.
+    fn may_become(&mut self, path: &str, state: &State) {
+        let states = self
+            .paths
+            .entry(path.to_owned())
+            .or_insert_with(|| vec![State::Gone]);
+        if !states.contains(state) {
+            states.push(state.clone());
+        }
+    }
+
+    /// It was answered that this path is in this state.
+    fn is_now(&mut self, line: &Line<'_>, path: String, state: State) {
+        if !line.cutting.load(Ordering::SeqCst) {
+            self.paths.insert(path, vec![state]);
+        }
     }
 }
 
@@ -322,26 +351,28 @@ fn size(bytes: u64) -> usize {
     usize::try_from(bytes).expect("a small size")
 }
 
-/// One request; an error when it is not answered, or with another status.
-fn send(
-    client: &mut Client,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-    status: u16,
-) -> io::Result<Response> {
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\n");
-    for (name, value) in headers {
-        let _ = write!(head, "{name}: {value}\r\n");
-    }
-    let _ = write!(head, "Content-Length: {}\r\n\r\n", body.len());
-    client.about(&head);
-    client.try_send(&[head.as_bytes(), body].concat())?;
-    let answer = client.try_receive()?;
-    if answer.status == status {
-        Ok(answer)
-    } else {
-        Err(io::Error::other(format!("{answer}")))
+impl Line<'_> {
+    /// One request; an error when it is not answered, or with another status.
+    fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        status: u16,
+    ) -> io::Result<Response> {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\n");
+        for (name, value) in headers {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        let _ = write!(head, "Content-Length: {}\r\n\r\n", body.len());
+        self.client.about(&head);
+        self.client.try_send(&[head.as_bytes(), body].concat())?;
+        let answer = self.client.try_receive()?;
+        if answer.status == status {
+            Ok(answer)
+        } else {
+            Err(io::Error::other(format!("{answer}")))
+        }
     }
 }
