@@ -22,6 +22,10 @@ fn main() -> ExitCode {
     };
     match run(&cli) {
         Ok(exit) => exit.into(),
+        // Whoever read our output has seen enough.
+        Err(Failure::Command(Error::Io(error))) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Exit::Ok.into()
+        }
         Err(failure) => {
             eprintln!("coracle: {failure}");
             failure.exit().into()

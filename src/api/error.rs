@@ -3,6 +3,8 @@
 //! A new variant does not compile until it has a status here. The status is not a function of the
 //! code alone (an out-of-order chunk is 416), so the match is on the variant.
 
+use std::fmt;
+
 use serde_json::{Value, json};
 
 use super::respond::{self, json_body};
@@ -76,7 +78,7 @@ struct Told {
 }
 
 impl Told {
-    fn new(status: u16, code: ErrorCode, message: impl ToString) -> Self {
+    fn new(status: u16, code: ErrorCode, message: impl fmt::Display) -> Self {
         Self {
             status,
             code,

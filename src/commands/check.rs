@@ -142,7 +142,8 @@ fn print(report: &Report, output: Output) -> io::Result<()> {
     if report.faults > report.repaired {
         writeln!(
             out,
-            "run `coracle check --repair` to take what is broken out of service, and push it again to heal it"
+            "run `coracle check --repair` to take what is broken out of service, and push it again \
+             to heal it"
         )?;
     }
     Ok(())

@@ -15,7 +15,8 @@ pub fn default() -> io::Result<()> {
     io::stdout().lock().write_all(default_toml().as_bytes())
 }
 
-/// Reads all sources and prints everything that is wrong. [`Exit::Configuration`] when something is.
+/// Reads all sources and prints everything that is wrong; [`Exit::Configuration`] when something
+/// is.
 ///
 /// # Errors
 /// Standard output cannot be written.

@@ -124,7 +124,7 @@ settings! {
     uploads: Uploads {
         /// How long an upload may rest before it is removed. Clients resume within minutes or
         /// not at all, and a broken push should not fill a small disk for long.
-        expire_seconds: Duration = "86400", seconds(60, 3650 * DAY);
+        expire_seconds: Duration = "86400", seconds(1, 3650 * DAY);
         /// How often expired uploads and orphan files are looked for.
         sweep_seconds: Duration = "3600", seconds(1, DAY);
         /// The most unfinished uploads at a time.
@@ -214,7 +214,7 @@ impl Limits {
             head_bytes_max: self.head_bytes_max,
             header_count_max: self.header_count_max,
             request_line_bytes_max: self.request_line_bytes_max,
-            // The registry bounds blobs and manifests itself; this is the largest file there can be.
+            // The registry bounds blobs and manifests itself: this is the largest file there is.
             body_bytes_max: i64::MAX.unsigned_abs(),
             connections_max: self.connections_max,
             connections_per_client_max: match self.connections_per_client_max {

@@ -3,6 +3,7 @@
 //! It runs beside a serving registry: whatever looks wrong is looked at again under the blob's
 //! lock before it is reported, so that a push or delete that runs meanwhile is no finding.
 
+use std::fmt;
 use std::io::Read;
 
 use serde::{Deserialize, Serialize};
@@ -110,7 +111,7 @@ impl Report {
         self.faults == 0
     }
 
-    fn add(&mut self, kind: FindingKind, subject: impl ToString, repaired: bool) {
+    fn add(&mut self, kind: FindingKind, subject: impl fmt::Display, repaired: bool) {
         self.faults += u64::from(kind.is_fault());
         self.repaired += u64::from(repaired);
         if self.findings.len() < FINDINGS_MAX {
@@ -152,7 +153,7 @@ impl Registry {
         options: CheckOptions,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Report, Error> {
-        let totals = self.catalog.read(|tx| tx.totals())?;
+        let totals = self.totals()?;
         let mut run = Run {
             registry: self,
             report: Report {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Error, Registry};
 use crate::oci::{
-    Algorithm, Descriptor, Digest, Manifest, ManifestKind, Reference, RepositoryName, Tag,
+    Algorithm, Descriptor, Digest, Manifest, ManifestKind, MediaType, Reference, RepositoryName,
+    Tag,
 };
 use crate::store::Error as StoreError;
 use crate::store::catalog::{ManifestFacts, ManifestRow, NewManifest, ReadTx, ReferenceKind};
@@ -55,7 +56,7 @@ impl Registry {
         })
     }
 
-    /// Stores a manifest exactly as it is, and sets `reference` and `tags` to it when they are tags.
+    /// Stores a manifest exactly as it is, and sets `reference` (when it is a tag) and `tags` to it.
     ///
     /// # Errors
     /// [`Error::ManifestInvalid`], [`Error::ManifestTooLarge`],
@@ -187,7 +188,7 @@ fn required(manifest: &Manifest) -> Vec<(ReferenceKind, Digest)> {
         let foreign = layer
             .media_type
             .as_ref()
-            .is_some_and(|own| own.is_nondistributable());
+            .is_some_and(MediaType::is_nondistributable);
         !layer.has_urls && !foreign
     });
     let children = manifest.children.iter().filter(|child| {

@@ -20,7 +20,7 @@ pub use error::Error;
 
 use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
-use crate::store::catalog::Catalog;
+use crate::store::catalog::{Catalog, Totals};
 use crate::store::locks::DigestLocks;
 
 /// What an operator decides about the rules.
@@ -105,8 +105,20 @@ impl Registry {
     /// # Errors
     /// The first part that fails, as [`Error::Store`].
     pub fn probe(&self) -> Result<(), Error> {
-        self.catalog.read(|tx| tx.totals().map(|_| ()))?;
+        self.totals()?;
         Ok(self.blobs.probe()?)
+    }
+
+    /// Totals over the whole store.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method's own lifetime does not fit where the closure's does"
+    )]
+    pub fn totals(&self) -> Result<Totals, Error> {
+        self.catalog.read(|tx| tx.totals()).map_err(Error::Store)
     }
 
     fn require_delete(&self) -> Result<(), Error> {

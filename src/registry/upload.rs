@@ -55,7 +55,8 @@ impl Registry {
     /// # Errors
     /// [`Error::UploadUnknown`], [`Error::UploadBusy`], [`Error::Store`].
     pub fn upload_offset(&self, key: &UploadKey) -> Result<u64, Error> {
-        Ok(self.claim(key)?.offset())
+        let offset = self.blobs.upload_offset(key);
+        offset.map_err(|error| Error::of_upload(error, &key.id))
     }
 
     /// Adds a chunk and acknowledges it; returns the length of the upload so far.

@@ -51,9 +51,10 @@ fn refused_heads_are_answered_and_the_connection_closes() {
         assert_eq!(answer.header("Connection"), Some("close"));
         assert_eq!(answer.header("X-Refused"), Some("yes"));
         assert_eq!(client.rest(), "", "{request:.60}");
-        assert!(
-            matches!(server.note(), Note::Sent { status: noted, complete: true, .. } if noted == status)
-        );
+        assert!(matches!(
+            server.note(),
+            Note::Sent { status: noted, complete: true, .. } if noted == status
+        ));
     }
     server.assert_well();
 }

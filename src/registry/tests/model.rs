@@ -61,12 +61,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A manifest's bytes and its subject.
+type Stored = (Vec<u8>, Option<Digest>);
+
 /// What the registry should hold.
 #[derive(Default)]
 struct Model {
     blobs: BTreeMap<&'static str, BTreeSet<Digest>>,
-    /// Manifest bytes and subject.
-    manifests: BTreeMap<&'static str, BTreeMap<Digest, (Vec<u8>, Option<Digest>)>>,
+    manifests: BTreeMap<&'static str, BTreeMap<Digest, Stored>>,
     tags: BTreeMap<&'static str, BTreeMap<&'static str, Digest>>,
 }
 

@@ -1,4 +1,5 @@
-//! Rules that are exact: what a chunk must say, what a manifest must bring, what a switch turns off.
+//! Rules that are exact: what a chunk must say, what a manifest must bring, what a switch turns
+//! off.
 
 use super::{digest, image, in_memory, name, tag};
 use crate::oci::{Algorithm, Reference};
@@ -27,6 +28,9 @@ fn append(
     registry.append(key, chunk, &mut &bytes[..])
 }
 
+/// A range and the bytes that come with it.
+type Case = (Option<(u64, u64)>, &'static [u8]);
+
 #[test]
 fn a_chunk_counts_whole_or_not_at_all() {
     let registry = in_memory(Options::default());
@@ -35,7 +39,7 @@ fn a_chunk_counts_whole_or_not_at_all() {
         append(&registry, &key, Some((0, 3)), b"abcd").expect("taken"),
         4
     );
-    let refused: [(Option<(u64, u64)>, &[u8]); 6] = [
+    let refused: [Case; 6] = [
         (Some((0, 3)), b"abcd"),
         (Some((5, 6)), b"ab"),
         (Some((4, 3)), b""),

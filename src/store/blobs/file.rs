@@ -159,7 +159,7 @@ impl<D: Disk> BlobStore for FileBlobStore<D> {
     fn start_upload(&self, key: &UploadKey, algorithm: Algorithm) -> Result<(), UploadError> {
         let ticket = self.shared.sessions.start(upload::session_name(key))?;
         upload::create(&self.shared, ticket, algorithm).map(|(ticket, session)| {
-            ticket.park(session);
+            ticket.park(session, 0);
         })
     }
 
@@ -169,8 +169,20 @@ impl<D: Disk> BlobStore for FileBlobStore<D> {
             Some(session) => (ticket, session),
             None => resume::resume(&self.shared, ticket)?,
         };
+        ticket.acknowledge(session.acknowledged.offset);
         let upload = FileUpload::new(Arc::clone(&self.shared), ticket, session, true);
         Ok(Box::new(upload))
+    }
+
+    fn upload_offset(&self, key: &UploadKey) -> Result<u64, UploadError> {
+        match self
+            .shared
+            .sessions
+            .acknowledged(&upload::session_name(key))
+        {
+            Some(offset) => Ok(offset),
+            None => Ok(self.claim_upload(key)?.offset()),
+        }
     }
 
     fn start_anonymous_upload(&self, algorithm: Algorithm) -> Result<Box<dyn Upload>, UploadError> {

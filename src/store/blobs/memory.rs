@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use super::{
     BlobReader, BlobStore, Entry, FinishError, Opened, Upload, UploadError, UploadId, UploadKey,
 };
+use crate::clock::{Clock, SystemClock};
 use crate::oci::{Algorithm, Digest, Hasher};
 use crate::store::{Error, ErrorKind, Shard, StagedBlob, StoredBlob};
 
@@ -25,10 +26,17 @@ struct Shared {
 #[derive(Default)]
 struct State {
     blobs: HashMap<Digest, Blob>,
-    /// `None` while a request owns the session.
-    sessions: HashMap<String, Option<Session>>,
+    sessions: HashMap<String, Slot>,
     /// Bytes of blobs and of sessions.
     used: u64,
+}
+
+/// One session's place.
+struct Slot {
+    /// `None` while a request owns the session.
+    session: Option<Session>,
+    /// Length in bytes that was acknowledged, also while it is owned.
+    acknowledged: u64,
 }
 
 struct Blob {
@@ -52,7 +60,7 @@ impl Session {
             hasher: Hasher::new(algorithm),
             offset: 0,
             acknowledged: Hasher::new(algorithm),
-            modified: SystemTime::now(),
+            modified: SystemClock.now(),
         }
     }
 }
@@ -73,7 +81,11 @@ impl Shared {
         if state.sessions.contains_key(&name) {
             return Err(UploadError::Busy);
         }
-        state.sessions.insert(name, session);
+        let slot = Slot {
+            session,
+            acknowledged: 0,
+        };
+        state.sessions.insert(name, slot);
         Ok(())
     }
 
@@ -168,7 +180,7 @@ impl Upload for MemoryUpload {
         let session = self.session()?;
         session.bytes.extend_from_slice(bytes);
         session.hasher.update(bytes);
-        session.modified = SystemTime::now();
+        session.modified = SystemClock.now();
         Ok(())
     }
 
@@ -176,6 +188,10 @@ impl Upload for MemoryUpload {
         let session = self.session()?;
         session.offset = session.bytes.len();
         session.acknowledged = session.hasher.clone();
+        let offset = session.offset as u64;
+        if let Some(slot) = self.shared.lock().sessions.get_mut(&self.name) {
+            slot.acknowledged = offset;
+        }
         Ok(())
     }
 
@@ -229,10 +245,9 @@ impl Drop for MemoryUpload {
             session.hasher = session.acknowledged.clone();
             self.shared.free(surplus as u64);
         }
-        let mut state = self.shared.lock();
-        state
-            .sessions
-            .insert(std::mem::take(&mut self.name), Some(session));
+        if let Some(slot) = self.shared.lock().sessions.get_mut(&self.name) {
+            slot.session = Some(session);
+        }
     }
 }
 
@@ -265,9 +280,16 @@ impl BlobStore for MemoryBlobStore {
         let name = name_of(key);
         let mut state = self.shared.lock();
         let slot = state.sessions.get_mut(&name).ok_or(UploadError::Unknown)?;
-        let session = slot.take().ok_or(UploadError::Busy)?;
+        let session = slot.session.take().ok_or(UploadError::Busy)?;
         drop(state);
         Ok(self.upload(name, session, true))
+    }
+
+    fn upload_offset(&self, key: &UploadKey) -> Result<u64, UploadError> {
+        let state = self.shared.lock();
+        let slot = state.sessions.get(&name_of(key));
+        slot.map(|slot| slot.acknowledged)
+            .ok_or(UploadError::Unknown)
     }
 
     fn start_anonymous_upload(&self, algorithm: Algorithm) -> Result<Box<dyn Upload>, UploadError> {
@@ -291,7 +313,7 @@ impl BlobStore for MemoryBlobStore {
         };
         let blob = Blob {
             bytes: Arc::clone(&staged.bytes),
-            modified: SystemTime::now(),
+            modified: SystemClock.now(),
         };
         staged.counted = 0;
         let mut state = self.shared.lock();
@@ -366,7 +388,7 @@ impl BlobStore for MemoryBlobStore {
         let mut state = self.shared.lock();
         let known = state.sessions.len();
         let mut freed = 0;
-        state.sessions.retain(|_, slot| match slot {
+        state.sessions.retain(|_, slot| match &slot.session {
             Some(session) if session.modified < before => {
                 freed += session.bytes.len() as u64;
                 false

@@ -158,6 +158,14 @@ pub trait BlobStore: Send + Sync {
     /// [`UploadError::TooMany`], [`UploadError::Store`].
     fn start_upload(&self, key: &UploadKey, algorithm: Algorithm) -> Result<(), UploadError>;
 
+    /// Length in bytes of what a session has acknowledged, also while a request owns it: asking
+    /// never keeps the owner or the next request from it.
+    ///
+    /// # Errors
+    /// [`UploadError::Unknown`], [`UploadError::Store`]; [`UploadError::Busy`] while a session
+    /// is being picked up after a restart.
+    fn upload_offset(&self, key: &UploadKey) -> Result<u64, UploadError>;
+
     /// Takes a session for one request.
     ///
     /// # Errors

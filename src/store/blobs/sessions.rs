@@ -10,12 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::UploadError;
 
 enum Slot<S> {
-    /// One request has it.
-    Owned,
+    /// One request has it; the length that is acknowledged, once that is known.
+    Owned { acknowledged: Option<u64> },
     /// It was finished or is being removed; its file may still have the session's name.
     Leaving,
     /// Nobody has it; `used` orders the idle ones by age.
-    Idle { session: S, used: u64 },
+    Idle {
+        session: S,
+        acknowledged: u64,
+        used: u64,
+    },
 }
 
 struct State<S> {
@@ -72,20 +76,33 @@ impl<S> Sessions<S> {
             return Err(UploadError::Busy);
         }
         state.count += 1;
-        state.slots.insert(name.clone(), Slot::Owned);
+        let slot = Slot::Owned {
+            acknowledged: Some(0),
+        };
+        state.slots.insert(name.clone(), slot);
         drop(state);
         Ok(self.ticket(name))
+    }
+
+    /// What a session in the table has acknowledged, in bytes; `None` when it is not in the table
+    /// or not known yet.
+    pub fn acknowledged(&self, name: &str) -> Option<u64> {
+        self.lock().slots.get(name)?.acknowledged()
     }
 
     /// Takes a session: with what was kept of it, or with nothing when it may exist on disk.
     pub fn claim(self: &Arc<Self>, name: String) -> Result<(Ticket<S>, Option<S>), UploadError> {
         let mut state = self.lock();
         let kept = match state.slots.get_mut(&name) {
-            Some(Slot::Owned) => return Err(UploadError::Busy),
+            Some(Slot::Owned { .. }) => return Err(UploadError::Busy),
             Some(Slot::Leaving) => return Err(UploadError::Unknown),
-            Some(slot) => std::mem::replace(slot, Slot::Owned).into_idle(),
+            Some(slot) => {
+                let acknowledged = slot.acknowledged();
+                std::mem::replace(slot, Slot::Owned { acknowledged }).into_idle()
+            }
             None => {
-                state.slots.insert(name.clone(), Slot::Owned);
+                let slot = Slot::Owned { acknowledged: None };
+                state.slots.insert(name.clone(), slot);
                 None
             }
         };
@@ -115,7 +132,15 @@ impl<S> Slot<S> {
     fn into_idle(self) -> Option<S> {
         match self {
             Self::Idle { session, .. } => Some(session),
-            Self::Owned | Self::Leaving => None,
+            Self::Owned { .. } | Self::Leaving => None,
+        }
+    }
+
+    fn acknowledged(&self) -> Option<u64> {
+        match self {
+            Self::Owned { acknowledged } => *acknowledged,
+            Self::Idle { acknowledged, .. } => Some(*acknowledged),
+            Self::Leaving => None,
         }
     }
 }
@@ -126,6 +151,13 @@ impl<S> Ticket<S> {
         &self.name
     }
 
+    /// So many bytes are acknowledged now.
+    pub fn acknowledge(&self, bytes: u64) {
+        if let Some(Slot::Owned { acknowledged }) = self.table.lock().slots.get_mut(&self.name) {
+            *acknowledged = Some(bytes);
+        }
+    }
+
     /// From now on others are told that there is no such session.
     pub fn leaving(&self) {
         let mut state = self.table.lock();
@@ -134,13 +166,17 @@ impl<S> Ticket<S> {
 
     /// Gives the session back and keeps it open, closing the one that was idle for longest when
     /// there are too many.
-    pub fn park(mut self, session: S) {
+    pub fn park(mut self, session: S, acknowledged: u64) {
         self.parked = true;
         let mut state = self.table.lock();
         state.uses += 1;
         state.idle += 1;
         let used = state.uses;
-        let slot = Slot::Idle { session, used };
+        let slot = Slot::Idle {
+            session,
+            acknowledged,
+            used,
+        };
         state.slots.insert(self.name.clone(), slot);
         let closed = if state.idle > self.table.idle_max {
             state.close_oldest()
@@ -163,7 +199,7 @@ impl<S> State<S> {
     fn close_oldest(&mut self) -> Option<Slot<S>> {
         let age = |slot: &Slot<S>| match slot {
             Slot::Idle { used, .. } => Some(*used),
-            Slot::Owned | Slot::Leaving => None,
+            Slot::Owned { .. } | Slot::Leaving => None,
         };
         let (_, name) = self
             .slots

@@ -29,17 +29,14 @@ pub(super) fn make_folders<D: Disk>(disk: &D, layout: &Layout, relaxed: bool) ->
             disk.make_folder(path)?;
         }
         for algorithm in Algorithm::ALL {
-            let path = blobs.join(algorithm.as_str());
-            disk.make_folder(&path)?;
-            for first_byte in 0..=u8::MAX {
-                let shard = Shard {
-                    algorithm,
-                    first_byte,
-                };
-                disk.make_folder(&layout.shard(shard))?;
-            }
-            sync(&path)?;
+            disk.make_folder(&blobs.join(algorithm.as_str()))?;
         }
+        // Those of other algorithms are made when one is needed: few stores ever see one, and a
+        // start that makes twice as many folders takes twice as long.
+        for shard in Shard::all().filter(|shard| made_at_start(*shard)) {
+            disk.make_folder(&layout.shard(shard))?;
+        }
+        sync(&blobs.join(Algorithm::Sha256.as_str()))?;
         sync(&blobs)?;
         sync(root)?;
         disk.create(&layout.shards_made()).map(drop)
@@ -47,12 +44,19 @@ pub(super) fn make_folders<D: Disk>(disk: &D, layout: &Layout, relaxed: bool) ->
     make().map_err(|error| Error::io("preparing", layout.root().display(), error))
 }
 
-/// Makes one shard's folder again, durably. Takes the mark away first, so that a process that
-/// dies half-way leaves the rest to the next start.
+/// Whether a shard's folder is there from the first start on.
+fn made_at_start(shard: Shard) -> bool {
+    shard.algorithm == Algorithm::Sha256
+}
+
+/// Makes one shard's folder, durably. When somebody removed one that was made at the start, the
+/// mark goes first, so that a process that dies half-way leaves the rest to the next start.
 pub(super) fn make_shard<D: Disk>(store: &Shared<D>, shard: Shard) -> io::Result<()> {
-    match store.disk.remove(&store.layout.shards_made()) {
-        Err(error) if error.kind() != Io::NotFound => return Err(error),
-        _ => {}
+    if made_at_start(shard) {
+        match store.disk.remove(&store.layout.shards_made()) {
+            Err(error) if error.kind() != Io::NotFound => return Err(error),
+            _ => {}
+        }
     }
     let path = store.layout.shard(shard);
     store.disk.make_folder(&path)?;

@@ -266,7 +266,11 @@ impl<D: Disk> Upload for FileUpload<D> {
             self.doubtful = self.restore_checkpoint().is_err();
             return Err(Error::io("writing", "the checkpoint of an upload", error));
         }
+        let offset = reached.offset;
         session.acknowledged = reached;
+        if let Some((ticket, _)) = &self.held {
+            ticket.acknowledge(offset);
+        }
         Ok(())
     }
 
@@ -323,6 +327,6 @@ impl<D: Disk> Drop for FileUpload<D> {
             session.reserved_to = offset;
             session.written_back_to = session.written_back_to.min(offset);
         }
-        ticket.park(session);
+        ticket.park(session, offset);
     }
 }

@@ -4,12 +4,18 @@
 //! then, and a commit that does not change a file's length needs fewer flushes of the device. So
 //! the log is folded in rarely, kept, and never truncated in normal work.
 
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use rusqlite::{Connection, Result};
 
 /// Frames (pages) in the log that are not yet in the database file, from which on they are copied.
 const FRAMES_DUE: i64 = 1000;
+/// Bytes that the log has from the start: what it grows to anyway before it is folded in. A frame
+/// is a page of 4096 bytes and a header of 24.
+const LENGTH_USUAL: u64 = (FRAMES_DUE.unsigned_abs() + 1) * (4096 + 24);
 /// Length of the log in frames from which on the writer waits for readers, so that it can start the
 /// log afresh.
 const FRAMES_LONG: i64 = 8000;
@@ -45,6 +51,30 @@ impl LogFile {
             long: FRAMES_LONG,
             exists,
         }
+    }
+
+    /// Gives the log its usual length before the first commit needs it: a commit into it is then
+    /// one flush of the device instead of two, and finds its room on a full disk too, so that
+    /// content can still be deleted. SQLite reads a log up to the first frame that is not sound,
+    /// so zeros behind its end mean nothing to it.
+    ///
+    /// # Errors
+    /// There is no room for it: the log grows as it is needed.
+    pub(super) fn make_room(&self, connection: &Connection) -> io::Result<()> {
+        let Some(path) = connection.path().filter(|_| self.exists) else {
+            return Ok(());
+        };
+        let file = OpenOptions::new().write(true).open(format!("{path}-wal"))?;
+        let zeros = [0; 64 << 10];
+        let mut end = file.metadata()?.len();
+        while end < LENGTH_USUAL {
+            let step = (LENGTH_USUAL - end).min(zeros.len() as u64);
+            // No more than the length of `zeros`, so the cast is exact.
+            #[expect(clippy::cast_possible_truncation, reason = "at most 64 KiB")]
+            file.write_all_at(&zeros[..step as usize], end)?;
+            end += step;
+        }
+        file.sync_all()
     }
 
     /// Folds the log in when it is long. A failure loses nothing and is tried again later.

@@ -133,6 +133,7 @@ impl Catalog {
             gate: gate.clone(),
             batch_max: options.batch_max,
             log_file: LogFile::new(!in_memory),
+            durability: options.durability,
         };
         // At least one: a queue without room would hold nobody while the writer is busy.
         let (sender, queue) = bounded(options.queue_max.max(1));

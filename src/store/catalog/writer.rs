@@ -12,13 +12,13 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 use rusqlite::Connection;
 
-use super::SyncShards;
 use super::failure::Failure;
 use super::gate::{Gate, become_writer};
 use super::job::{Job, panicked};
 use super::log_file::LogFile;
 use super::readers::run;
 use super::transaction::WriteTx;
+use super::{Durability, SyncShards};
 use crate::clock::Clock;
 use crate::store::{Error, ErrorKind, Shard};
 
@@ -30,6 +30,7 @@ pub(super) struct Writer {
     pub(super) gate: Option<Arc<Gate>>,
     pub(super) batch_max: usize,
     pub(super) log_file: LogFile,
+    pub(super) durability: Durability,
 }
 
 /// What one transaction holds.
@@ -48,6 +49,11 @@ impl Writer {
     /// The final checkpoint or the close failed; nothing that was committed is lost.
     pub(super) fn work(mut self, queue: &Receiver<Box<dyn Job>>) -> Result<(), Error> {
         become_writer();
+        if self.durability == Durability::Full
+            && let Err(error) = self.log_file.make_room(&self.connection)
+        {
+            log::warn!("no room was made for the catalog's write-ahead log: {error}");
+        }
         while let Ok(first) = queue.recv() {
             self.batch(first, queue);
         }

@@ -39,7 +39,9 @@ fn change() -> impl Strategy<Value = Change> {
         3 => pair.clone().prop_map(|(repository, manifest)| Change::Put { repository, manifest }),
         4 => (repository.clone(), tag.clone(), manifest)
             .prop_map(|(repository, tag, manifest)| Change::Tag { repository, tag, manifest }),
-        1 => pair.prop_map(|(repository, manifest)| Change::DeleteManifest { repository, manifest }),
+        1 => pair.prop_map(|(repository, manifest)| {
+            Change::DeleteManifest { repository, manifest }
+        }),
         1 => (repository, tag).prop_map(|(repository, tag)| Change::DeleteTag { repository, tag }),
     ]
 }
