@@ -287,6 +287,8 @@ fn with_log(error: &dyn std::fmt::Display, log: &Path) -> String {
 
 fn coracle_command(program: &Path, data: &Path) -> Command {
     let mut command = Command::new(program);
+    // All load comes from one address here; in the field that bound is the other limit's business.
+    command.env("CORACLE_LIMITS_CONNECTIONS_PER_CLIENT_MAX", "0");
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--data"])
         .arg(data)
@@ -305,7 +307,7 @@ fn registry_command(
     let configuration = folder.join("registry.yml");
     let text = format!(
         "version: 0.1\n\
-         log:\n  level: error\n  accesslog:\n    disabled: true\n\
+         log:\n  level: info\n\
          storage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n  \
          cache:\n    blobdescriptor: inmemory\n  \
          maintenance:\n    uploadpurging:\n      enabled: false\n\
@@ -317,7 +319,7 @@ fn registry_command(
     command
         .arg("serve")
         .arg(configuration)
-        .stdout(Stdio::null());
+        .stdout(File::create(folder.join("access.log"))?);
     Ok(command)
 }
 
@@ -356,6 +358,6 @@ fn nginx_command(
         .arg(folder.join("error.log"))
         .arg("-c")
         .arg(configuration)
-        .stdout(Stdio::null());
+        .stdout(File::create(folder.join("access.log"))?);
     Ok(command)
 }

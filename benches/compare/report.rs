@@ -17,9 +17,10 @@ const CONDITIONS: [&str; 7] = [
     "One machine, loopback, plain HTTP: the load generator shares the processors with the server \
      it measures. Servers take turns within each round; figures are medians of the rounds, with \
      the smallest and largest in brackets.",
-    "coracle: release build, default configuration (full durability, access log on, to a file).",
+    "coracle: release build, default configuration (full durability, access log on, to a file), \
+     save that one address may open all connections.",
     "docker-registry: file system storage, delete enabled, in-memory blob cache as Debian ships \
-     it, no authentication, log level error, access log off.",
+     it, no authentication, log at its default level with the access log on, to files.",
     "nginx: 2 workers, sendfile and tcp_nopush on, keep-alive, access log on, to a file.",
     "Pushing is HEAD, POST, one PUT per blob, then the manifest by tag; pulling is the manifest \
      by tag, then every blob. Each round pushes bytes of its own.",

@@ -56,7 +56,7 @@ impl Registry {
         })
     }
 
-    /// Stores a manifest exactly as it is, and sets `reference` (when it is a tag) and `tags` to it.
+    /// Stores a manifest exactly as it is, and sets the reference (when it is a tag) and `tags`.
     ///
     /// # Errors
     /// [`Error::ManifestInvalid`], [`Error::ManifestTooLarge`],

@@ -8,12 +8,8 @@ use coracle::config::markdown_table;
 use coracle::exit::Exit;
 
 #[test]
-fn the_readme_has_the_table_of_exit_codes() {
+fn the_readme_has_what_the_program_knows() {
     section("exit codes", &Exit::markdown());
-}
-
-#[test]
-fn the_readme_has_the_table_of_settings() {
     section("configuration", &markdown_table());
 }
 

@@ -65,12 +65,12 @@ impl LogFile {
             return Ok(());
         };
         let file = OpenOptions::new().write(true).open(format!("{path}-wal"))?;
-        let zeros = [0; 64 << 10];
+        let zeros = [0; 16 << 10];
         let mut end = file.metadata()?.len();
         while end < LENGTH_USUAL {
             let step = (LENGTH_USUAL - end).min(zeros.len() as u64);
             // No more than the length of `zeros`, so the cast is exact.
-            #[expect(clippy::cast_possible_truncation, reason = "at most 64 KiB")]
+            #[expect(clippy::cast_possible_truncation, reason = "at most 16 KiB")]
             file.write_all_at(&zeros[..step as usize], end)?;
             end += step;
         }
