@@ -49,7 +49,11 @@ impl FolderLock {
                 return Err(Error::new(
                     ErrorKind::Locked,
                     "taking the data folder",
-                    format!("{}, which process {who} is using", root.display()),
+                    format!(
+                        "{}, which process {who} is using (stop it, or name another folder with \
+                         --data)",
+                        root.display()
+                    ),
                 ));
             }
             Err(error) => return Err(failed(error.into())),
