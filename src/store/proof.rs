@@ -2,8 +2,8 @@
 //!
 //! [`StagedBlob`]: its bytes are hashed and counted, but not yet where blobs live.
 //! [`StoredBlob`]: its bytes are durable and stand under their final name. The name itself becomes
-//! durable when the folder that holds it, its [`Shard`], is synced; the catalog does that for every
-//! shard touched by a transaction just before it commits. So a committed row always has its file.
+//! durable when the folder that holds it, its [`Shard`], is synced: by the blob store, or by the
+//! catalog just before it commits the row. So a committed row always has its file.
 
 use std::any::Any;
 use std::fmt;
