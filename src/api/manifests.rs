@@ -8,6 +8,9 @@ use crate::http::{BodyError, Method, Request, Response, ResponseBody};
 use crate::oci::{Digest, MediaType, Reference, RepositoryName, Tag};
 use crate::registry::Error;
 
+/// The most tags that are named by a header each; more are named by one list.
+const TAG_HEADERS_MAX: usize = 16;
+
 /// `GET` and `HEAD`: always what was pushed, whatever `Accept` says.
 pub fn get(
     api: &Api,
@@ -74,9 +77,15 @@ pub fn put(
     if let Some(subject) = pushed.subject {
         response = response.header("OCI-Subject", subject.to_string());
     }
-    // A header for each tag: the specification allows lists too, but clients compare whole values.
-    for tag in &tags {
-        response = response.header("OCI-Tag", tag.to_string());
+    // The specification allows a header for each tag and lists. Clients compare whole values, but
+    // some take no more than a hundred headers.
+    if tags.len() <= TAG_HEADERS_MAX {
+        for tag in &tags {
+            response = response.header("OCI-Tag", tag.to_string());
+        }
+    } else {
+        let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
+        response = response.header("OCI-Tag", tags.join(", "));
     }
     Ok(response)
 }

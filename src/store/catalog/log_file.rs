@@ -15,7 +15,7 @@ use rusqlite::{Connection, Result};
 const FRAMES_DUE: i64 = 1000;
 /// Bytes that the log has from the start: what it grows to anyway before it is folded in. A frame
 /// is a page of 4096 bytes and a header of 24.
-const LENGTH_USUAL: u64 = (FRAMES_DUE.unsigned_abs() + 1) * (4096 + 24);
+const LENGTH_USUAL: u64 = FRAMES_DUE.unsigned_abs() * (4096 + 24);
 /// Length of the log in frames from which on the writer waits for readers, so that it can start the
 /// log afresh.
 const FRAMES_LONG: i64 = 8000;
