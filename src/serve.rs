@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -156,8 +157,10 @@ impl Coracle {
             workers_min: 1,
             ..Limits::default()
         };
-        // The folder is its owner's alone (0700), so the socket is too, from its first moment.
+        // A folder that we made is its owner's alone (0700), so the socket is too, from its first
+        // moment; in a folder that was there before, from the next line on.
         let server = Server::bind(&[ListenAddress::Unix(layout.control())], limits, handler)?;
+        fs::set_permissions(layout.control(), fs::Permissions::from_mode(0o600))?;
         let handle = server.handle();
         let thread = thread::Builder::new()
             .name("control".to_owned())

@@ -310,3 +310,12 @@ fn strange_files_in_the_folder_stop_nothing() {
         .expect(202);
     server.stop_and_check();
 }
+
+#[test]
+fn the_control_socket_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let server = Server::start(&[]);
+    let socket = fs::metadata(server.data().join("control.sock")).unwrap();
+    assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+}
