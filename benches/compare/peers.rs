@@ -287,8 +287,9 @@ fn with_log(error: &dyn std::fmt::Display, log: &Path) -> String {
 
 fn coracle_command(program: &Path, data: &Path) -> Command {
     let mut command = Command::new(program);
-    // All load comes from one address here; in the field that bound is the other limit's business.
+    // All load comes from one address here; in the field these bounds keep one client from taking everything.
     command.env("CORACLE_LIMITS_CONNECTIONS_PER_CLIENT_MAX", "0");
+    command.env("CORACLE_LIMITS_REQUESTS_PER_CLIENT_MAX", "0");
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--data"])
         .arg(data)

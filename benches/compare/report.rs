@@ -18,7 +18,7 @@ const CONDITIONS: [&str; 7] = [
      it measures. Servers take turns within each round; figures are medians of the rounds, with \
      the smallest and largest in brackets.",
     "coracle: release build, default configuration (full durability, access log on, to a file), \
-     save that one address may open all connections.",
+     save that one address may take all connections and threads.",
     "docker-registry: file system storage, delete enabled, in-memory blob cache as Debian ships \
      it, no authentication, log at its default level with the access log on, to files.",
     "nginx: 2 workers, sendfile and tcp_nopush on, keep-alive, access log on, to a file.",

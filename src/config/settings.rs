@@ -174,8 +174,12 @@ settings! {
         /// The most open connections of one client address. UNIX sockets are exempt.
         connections_per_client_max: usize = "4096",
             Kind::Count(Bounds::within(1, 1_000_000).or_zero("no limit of its own"));
+        /// The most requests of one client address that are worked on at a time, so that none
+        /// keeps all threads busy by being slow. UNIX sockets are exempt.
+        requests_per_client_max: usize = "64",
+            Kind::Count(Bounds::within(1, 4096).or_zero("no limit of its own"));
         /// The most requests that are worked on at a time, each by a thread.
-        workers_max: usize = "64", count(1, 4096);
+        workers_max: usize = "128", count(1, 4096);
         /// The most requests that wait for a worker. Beyond it clients are told to come back.
         requests_waiting_max: usize = "1024", count(1, 1_000_000);
         /// How long a client may take to send the head of a request.
@@ -219,6 +223,10 @@ impl Limits {
             connections_max: self.connections_max,
             connections_per_client_max: match self.connections_per_client_max {
                 0 => self.connections_max,
+                limit => limit,
+            },
+            requests_per_client_max: match self.requests_per_client_max {
+                0 => self.workers_max,
                 limit => limit,
             },
             workers_min: defaults.workers_min.min(self.workers_max),

@@ -618,7 +618,7 @@ fn the_readme_table_has_one_row_for_each_key() {
         "{table}"
     );
     assert!(table.contains(
-        "| `limits.workers_max` | `64` | 1 to 4096 | The most requests that are worked on at a \
+        "| `limits.workers_max` | `128` | 1 to 4096 | The most requests that are worked on at a \
          time, each by a thread. |"
     ));
     assert!(table.contains(" Flag: `--listen`. |"));

@@ -19,6 +19,9 @@ pub struct Limits {
     pub connections_max: usize,
     /// Open connections of one client address; UNIX sockets are exempt. Beyond: 503.
     pub connections_per_client_max: usize,
+    /// Requests of one client address that run at once; UNIX sockets are exempt. Beyond: 503. Below
+    /// [`Limits::workers_max`], so that no single client takes all workers.
+    pub requests_per_client_max: usize,
     /// Worker threads that stay when there is nothing to do.
     pub workers_min: usize,
     /// Worker threads, and so requests that run at once.
@@ -74,8 +77,9 @@ impl Default for Limits {
             body_bytes_max: 1 << 40,
             connections_max: 16_384,
             connections_per_client_max: 16_384,
+            requests_per_client_max: 64,
             workers_min: 2,
-            workers_max: 64,
+            workers_max: 128,
             worker_stack_bytes: 512 * 1024,
             worker_idle_timeout: Duration::from_secs(10),
             partial_heads_bytes_max: 16 << 20,

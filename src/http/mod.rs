@@ -37,6 +37,7 @@ mod scan;
 mod send;
 mod serve;
 mod server;
+mod share;
 mod shared;
 mod status;
 mod stop;

@@ -177,6 +177,15 @@ impl Worker {
             self.refuse(conn, Asked::head(head, conn.peer, start), 413, why);
             return Some(Next::CloseGently);
         }
+        let Some(share) = shared
+            .shares
+            .enter(&conn.peer, limits.requests_per_client_max)
+        else {
+            let running = limits.requests_per_client_max;
+            let why = format!("the client has {running} requests running, the most it may");
+            self.refuse(conn, Asked::head(head, conn.peer, start), 503, why);
+            return Some(Next::CloseGently);
+        };
         let active = Active::new(&shared);
         let (handled, asked, mut state) = self.handle(conn, head, start);
         let Some(mut response) = handled else {
@@ -194,7 +203,7 @@ impl Worker {
             && !shared.is_stopping()
             && (state.is_complete() || state.is_drainable(limits.drain_bytes_max));
         let is_sent = self.send(conn, &mut response, asked, keep_alive.field(stays), is_head);
-        drop(active);
+        drop((active, share));
         if !is_sent {
             return Some(Next::Close);
         }

@@ -18,6 +18,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::handler::{Handler, Refusal};
 use super::limits::Limits;
 use super::response::{OnSent, Response, Sent};
+use super::share::Shares;
 use super::table::{Conn, Table, Waiting};
 
 /// The event number of [`Shared::wake`].
@@ -49,6 +50,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) counters: Counters,
+    pub(super) shares: Shares,
     pub(super) epoll: OwnedFd,
     wakeup: OwnedFd,
     table: Mutex<Table>,
@@ -64,6 +66,7 @@ impl Shared {
             limits,
             handler,
             counters: Counters::default(),
+            shares: Shares::default(),
             epoll,
             wakeup,
             table: Mutex::default(),

@@ -223,7 +223,7 @@ impl Table {
 }
 
 /// What counts as one client: an IPv4 address, or the /64 that one IPv6 host can choose from.
-fn client_of(peer: &Peer) -> Option<IpAddr> {
+pub(super) fn client_of(peer: &Peer) -> Option<IpAddr> {
     match peer.ip()? {
         IpAddr::V6(address) => Some(IpAddr::V6(Ipv6Addr::from_bits(
             address.to_bits() & !u128::from(u64::MAX),

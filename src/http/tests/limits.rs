@@ -47,6 +47,37 @@ fn a_head_that_does_not_end_is_answered_with_408() {
 }
 
 #[test]
+fn one_client_cannot_take_all_workers() {
+    let server = TestServer::start(Limits {
+        workers_max: 4,
+        requests_per_client_max: 2,
+        ..Limits::default()
+    });
+    let mut slow: Vec<_> = (0..2).map(|_| server.connect()).collect();
+    for client in &mut slow {
+        client.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab");
+    }
+    while server.handle.stats().requests_active < 2 {
+        std::thread::yield_now();
+    }
+    let mut third = server.connect();
+    third.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_busy(&mut third);
+    // Another address is another client.
+    let mut other = server.connect_from([127, 0, 0, 2]);
+    other.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(other.response().status, 200);
+    for client in &mut slow {
+        client.send("cd");
+        assert_eq!(client.response().status, 200);
+    }
+    while server.handle.stats().requests_active > 0 {
+        std::thread::yield_now();
+    }
+    server.assert_well();
+}
+
+#[test]
 fn slow_heads_hold_no_worker() {
     let server = TestServer::start(Limits {
         workers_max: 2,

@@ -201,6 +201,16 @@ impl TestServer {
         Client::connect(self.address)
     }
 
+    /// A connection from another address of the loopback network.
+    pub(super) fn connect_from(&self, address: [u8; 4]) -> Client {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&socket, &SocketAddr::from((address, 0))).unwrap();
+        connect(&socket, &self.address).unwrap();
+        Client::of(TcpStream::from(socket))
+    }
+
     /// Sends `bytes` on a new connection, which is then half closed, and gives all that came.
     pub(super) fn exchange(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut client = self.connect();
@@ -288,7 +298,10 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::of(TcpStream::connect(address).unwrap())
+    }
+
+    fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(HANG)).unwrap();
         stream.set_write_timeout(Some(HANG)).unwrap();
         stream.set_nodelay(true).unwrap();
