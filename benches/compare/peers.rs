@@ -287,7 +287,8 @@ fn with_log(error: &dyn std::fmt::Display, log: &Path) -> String {
 
 fn coracle_command(program: &Path, data: &Path) -> Command {
     let mut command = Command::new(program);
-    // All load comes from one address here; in the field these bounds keep one client from taking everything.
+    // All load comes from one address here; in the field these bounds keep one client from
+    // taking everything.
     command.env("CORACLE_LIMITS_CONNECTIONS_PER_CLIENT_MAX", "0");
     command.env("CORACLE_LIMITS_REQUESTS_PER_CLIENT_MAX", "0");
     command

@@ -217,12 +217,7 @@ impl Worker {
             }
             return None;
         }
-        let is_quiet = state.is_complete() && conn.wire.input.is_empty();
-        Some(if is_quiet {
-            Next::Close
-        } else {
-            Next::CloseGently
-        })
+        Some(leave(conn, &state))
     }
 
     /// Lets the handler answer. No response when it panicked.
@@ -293,6 +288,15 @@ impl Worker {
             limits.close_drain_timeout,
         ));
         state.drain(&mut conn.wire, &mut self.out, limits.drain_bytes_max)
+    }
+}
+
+/// How to close a connection after its last response: gently while the client may still send.
+fn leave(conn: &Conn, state: &BodyState) -> Next {
+    if state.is_complete() && conn.wire.input.is_empty() {
+        Next::Close
+    } else {
+        Next::CloseGently
     }
 }
 
