@@ -36,10 +36,22 @@ pub enum Failure {
         /// The bound.
         limit: usize,
     },
+    /// Too many large manifests are being received.
+    ManifestsTooMany {
+        /// The bound.
+        limit: usize,
+    },
     /// `n` is not a number of entries.
     PageSizeInvalid(String),
-    /// `Content-Range` is not a range.
-    RangeInvalid(String),
+    /// `Content-Range` is not a range; the upload stays as it is.
+    RangeInvalid {
+        /// The session.
+        key: UploadKey,
+        /// Where it goes on, in bytes.
+        offset: u64,
+        /// What was sent.
+        found: String,
+    },
     /// The upload stays as it is, and this is where it goes on.
     Upload {
         /// The session.
@@ -115,6 +127,12 @@ pub fn render(failure: &Failure, request_id: &str) -> Response {
         } => {
             response = respond::upload_headers(response, key, *expected);
         }
+        Failure::RangeInvalid { key, offset, .. } => {
+            response = respond::upload_headers(response, key, *offset);
+        }
+        Failure::ManifestsTooMany { .. } => {
+            response = response.header("Retry-After", "1");
+        }
         Failure::Registry(Error::UploadsTooMany { .. }) => {
             response = response.header("Retry-After", "30");
         }
@@ -177,12 +195,17 @@ fn tell(failure: &Failure) -> Vec<Told> {
             Code::ManifestInvalid,
             format!("the request has {count} tag parameters, the most is {limit}"),
         ),
+        Failure::ManifestsTooMany { limit } => Told::new(
+            503,
+            Code::TooManyRequests,
+            format!("{limit} large manifests are being received, the most at a time; try again"),
+        ),
         Failure::PageSizeInvalid(found) => Told::new(
             400,
             Code::Unsupported,
             format!("n must be a whole number of entries, 0 or more, and is {found:?}"),
         ),
-        Failure::RangeInvalid(found) => Told::new(
+        Failure::RangeInvalid { found, .. } => Told::new(
             416,
             Code::BlobUploadInvalid,
             format!("Content-Range must be <first byte>-<last byte> and is {found:?}"),

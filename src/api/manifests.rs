@@ -1,12 +1,23 @@
 //! end-3, end-7, end-9: manifests.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::Api;
 use super::error::{Failure, parse_tag};
 use super::query::Query;
 use super::respond::none_match;
-use crate::http::{BodyError, Method, Request, Response, ResponseBody};
+use crate::http::{Body, BodyError, Method, Request, Response, ResponseBody};
 use crate::oci::{Digest, MediaType, Reference, RepositoryName, Tag};
 use crate::registry::Error;
+
+/// A manifest longer than this is large, in bytes. Nearly all are a few kilobytes.
+const LARGE_BYTES: usize = 64 << 10;
+
+/// The most large manifests that are received and parsed at a time.
+const LARGE_MAX: usize = 8;
+
+/// Read at once.
+const READ_BYTES: usize = 8 << 10;
 
 /// The most tags that are named by a header each; more are named by one list.
 const TAG_HEADERS_MAX: usize = 16;
@@ -56,14 +67,7 @@ pub fn put(
     reference: &Reference,
 ) -> Result<Response, Failure> {
     let tags = tag_parameters(api, request, reference)?;
-    let limit = api.registry.options().manifest_bytes_max;
-    let bytes = request
-        .body
-        .read_to_vec(limit)
-        .map_err(|error| match error {
-            BodyError::TooLarge { limit } => Failure::Registry(Error::ManifestTooLarge { limit }),
-            other => other.into(),
-        })?;
+    let (bytes, _large) = read(api, &mut request.body)?;
     let content_type = request.headers.get("content-type");
     let pushed =
         api.registry
@@ -88,6 +92,53 @@ pub fn put(
         response = response.header("OCI-Tag", tags.join(", "));
     }
     Ok(response)
+}
+
+/// Reads a manifest. A large one takes one of few places, given back when it was dealt with, so
+/// that many at a time cannot fill the memory.
+fn read<'a>(
+    api: &'a Api,
+    body: &mut Body<'_>,
+) -> Result<(Vec<u8>, Option<LargeManifest<'a>>), Failure> {
+    let too_large = |error| match error {
+        BodyError::TooLarge { limit } => Failure::Registry(Error::ManifestTooLarge { limit }),
+        other => other.into(),
+    };
+    body.set_limit(api.registry.options().manifest_bytes_max);
+    let mut bytes = Vec::new();
+    let mut place = None;
+    let mut buffer = [0; READ_BYTES];
+    loop {
+        let count = body.read_some(&mut buffer).map_err(too_large)?;
+        if count == 0 {
+            return Ok((bytes, place));
+        }
+        if place.is_none() && bytes.len() + count > LARGE_BYTES {
+            place = Some(LargeManifest::enter(&api.large_manifests)?);
+        }
+        bytes.extend_from_slice(&buffer[..count]);
+    }
+}
+
+/// A place among the large manifests that are dealt with at this moment.
+struct LargeManifest<'a>(&'a AtomicUsize);
+
+impl<'a> LargeManifest<'a> {
+    fn enter(count: &'a AtomicUsize) -> Result<Self, Failure> {
+        let entered = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+            (count < LARGE_MAX).then_some(count + 1)
+        });
+        match entered {
+            Ok(_) => Ok(Self(count)),
+            Err(_) => Err(Failure::ManifestsTooMany { limit: LARGE_MAX }),
+        }
+    }
+}
+
+impl Drop for LargeManifest<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// The tags to set besides the reference. They belong to a push by digest; a push by tag has said

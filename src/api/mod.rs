@@ -18,7 +18,7 @@ mod tests;
 mod uploads;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 pub use error::Failure;
 
@@ -58,6 +58,8 @@ pub struct Api {
     registry: Arc<Registry>,
     options: Options,
     ids: RequestIds,
+    /// Large manifests that are dealt with at this moment.
+    large_manifests: AtomicUsize,
 }
 
 impl Api {
@@ -67,6 +69,7 @@ impl Api {
             registry,
             options,
             ids: RequestIds::new(),
+            large_manifests: AtomicUsize::new(0),
         }
     }
 

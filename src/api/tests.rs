@@ -275,12 +275,21 @@ fn failures() -> Vec<(Failure, u16, ErrorCode)> {
             Code::ManifestInvalid,
         ),
         (
+            Failure::ManifestsTooMany { limit: 1 },
+            503,
+            Code::TooManyRequests,
+        ),
+        (
             Failure::PageSizeInvalid("x".to_owned()),
             400,
             Code::Unsupported,
         ),
         (
-            Failure::RangeInvalid("x".to_owned()),
+            Failure::RangeInvalid {
+                key: key.clone(),
+                offset: 0,
+                found: "x".to_owned(),
+            },
             416,
             Code::BlobUploadInvalid,
         ),

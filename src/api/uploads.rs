@@ -6,6 +6,7 @@ use super::query::Query;
 use super::respond::{blob_created, upload_headers};
 use crate::http::{Request, Response};
 use crate::oci::{Algorithm, Digest, RepositoryName};
+use crate::registry::Error;
 use crate::registry::upload::Chunk;
 use crate::store::blobs::UploadKey;
 
@@ -52,13 +53,19 @@ pub fn start(
     Ok(upload_headers(Response::new(202), &key, 0))
 }
 
-/// A mount whose source is malformed, unknown or without the blob turns into an upload.
+/// A mount whose source is malformed, unknown or without the blob turns into an upload; one of a
+/// blob that is here already needs no source.
 fn mount_from(
     api: &Api,
     repository: &RepositoryName,
     digest: &Digest,
     from: Option<String>,
 ) -> Result<bool, Failure> {
+    match api.registry.blob_size(repository, digest) {
+        Ok(_) => return Ok(true),
+        Err(Error::BlobUnknown { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
     let sources = match from {
         Some(from) => from.parse().into_iter().collect(),
         None => api.registry.mount_sources(digest, MOUNT_SOURCES_MAX)?,
@@ -79,7 +86,7 @@ pub fn status(api: &Api, key: &UploadKey) -> Result<Response, Failure> {
 
 /// `PATCH`: the next chunk, or a stream of unknown length.
 pub fn patch(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Response, Failure> {
-    let chunk = chunk(request)?;
+    let chunk = chunk(api, request, key)?;
     let offset = api
         .registry
         .append(key, chunk, &mut request.body)
@@ -93,7 +100,7 @@ pub fn patch(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Re
 /// `PUT`: the last chunk, which may be the whole blob or nothing.
 pub fn put(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Response, Failure> {
     let digest = parse_digest(Query::new(request.query.as_deref()).get("digest"))?;
-    let chunk = chunk(request)?;
+    let chunk = chunk(api, request, key)?;
     api.registry
         .finish_upload(key, chunk, &mut request.body, &digest)
         .map_err(|error| Failure::Upload {
@@ -111,7 +118,7 @@ pub fn cancel(api: &Api, key: &UploadKey) -> Result<Response, Failure> {
 
 /// What the request says of its chunk. `Content-Range` is `<first>-<last>` in this protocol; the
 /// form of RFC 9110, `bytes <first>-<last>/<total or *>`, is understood as well.
-fn chunk(request: &Request<'_>) -> Result<Chunk, Failure> {
+fn chunk(api: &Api, request: &Request<'_>, key: &UploadKey) -> Result<Chunk, Failure> {
     let length = request.body.declared_length();
     let Some(header) = request.headers.get("content-range") else {
         return Ok(Chunk {
@@ -132,10 +139,13 @@ fn chunk(request: &Request<'_>) -> Result<Chunk, Failure> {
     };
     let range = value
         .split_once('-')
-        .and_then(|(first, last)| Some((number(first)?, number(last)?)))
-        .ok_or_else(|| Failure::RangeInvalid(header.to_owned()))?;
-    Ok(Chunk {
-        range: Some(range),
-        length,
-    })
+        .and_then(|(first, last)| Some((number(first)?, number(last)?)));
+    if range.is_none() {
+        return Err(Failure::RangeInvalid {
+            key: key.clone(),
+            offset: api.registry.upload_offset(key)?,
+            found: header.to_owned(),
+        });
+    }
+    Ok(Chunk { range, length })
 }

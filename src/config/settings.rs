@@ -142,7 +142,7 @@ settings! {
         /// Whether a manifest is refused when content it refers to is missing.
         references_check: bool = "true", Kind::Switch;
         /// The most descriptors (layers, children) of one manifest.
-        references_max: usize = "10000", count(1, 1_000_000);
+        references_max: usize = "10000", count(1, 20_000);
         /// The most tags that one push of a manifest may set with `tag` parameters.
         tags_max: usize = "100", count(1, 10_000);
     }
@@ -227,7 +227,8 @@ impl Limits {
             },
             requests_per_client_max: match self.requests_per_client_max {
                 0 => self.workers_max,
-                limit => limit,
+                // Whatever is said, the others keep half of the threads.
+                limit => limit.min((self.workers_max / 2).max(1)),
             },
             workers_min: defaults.workers_min.min(self.workers_max),
             workers_max: self.workers_max,

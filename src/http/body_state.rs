@@ -1,5 +1,7 @@
 //! How a body is read: its framing, its limit, its pace, and that no error is ever forgotten.
 
+use std::time::Instant;
+
 use std::io::{self, Read};
 
 use super::body::BodyError;
@@ -82,11 +84,17 @@ impl BodyState {
     }
 
     /// Reads and throws away the rest, at most `bytes_max`; whether the end was reached.
-    pub(super) fn drain(&mut self, wire: &mut Wire, scratch: &mut [u8], bytes_max: u64) -> bool {
+    pub(super) fn drain(
+        &mut self,
+        wire: &mut Wire,
+        scratch: &mut [u8],
+        bytes_max: u64,
+        deadline: Instant,
+    ) -> bool {
         let end = self.bytes_read.saturating_add(bytes_max);
         self.limit = end;
         let mut source = Source::Wire(wire);
-        while !self.is_complete() {
+        while !self.is_complete() && Instant::now() < deadline {
             match self.read(&mut source, scratch) {
                 Ok(0) => break,
                 Ok(_) => {}

@@ -203,11 +203,14 @@ impl Worker {
             && !shared.is_stopping()
             && (state.is_complete() || state.is_drainable(limits.drain_bytes_max));
         let is_sent = self.send(conn, &mut response, asked, keep_alive.field(stays), is_head);
-        drop((active, share));
+        drop(active);
         if !is_sent {
             return Some(Next::Close);
         }
-        if stays && self.drain(conn, &mut state) {
+        let is_drained = stays && self.drain(conn, &mut state);
+        // Not before: reading what the handler left takes the worker's time as well.
+        drop(share);
+        if is_drained {
             let is_quiet = conn.wire.input.is_empty() && !conn.wire.connection.ready();
             if is_quiet && !shared.may_linger() {
                 return Some(Next::Park(
@@ -287,7 +290,13 @@ impl Worker {
             limits.body_rate_min_bytes_per_s,
             limits.close_drain_timeout,
         ));
-        state.drain(&mut conn.wire, &mut self.out, limits.drain_bytes_max)
+        let deadline = Instant::now() + limits.close_drain_timeout;
+        state.drain(
+            &mut conn.wire,
+            &mut self.out,
+            limits.drain_bytes_max,
+            deadline,
+        )
     }
 }
 

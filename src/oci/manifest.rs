@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::bounded::{List, NotEmpty, Texts};
 use super::media_type::{
     DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED,
     OCI_ARTIFACT_MANIFEST, OCI_IMAGE_INDEX, OCI_IMAGE_MANIFEST,
@@ -128,11 +129,11 @@ struct Document {
     media_type: Option<String>,
     artifact_type: Option<String>,
     config: Option<RawDescriptor>,
-    layers: Option<Vec<RawDescriptor>>,
-    blobs: Option<Vec<RawDescriptor>>,
-    manifests: Option<Vec<RawDescriptor>>,
+    layers: Option<List<RawDescriptor>>,
+    blobs: Option<List<RawDescriptor>>,
+    manifests: Option<List<RawDescriptor>>,
     subject: Option<RawDescriptor>,
-    annotations: Option<BTreeMap<String, String>>,
+    annotations: Option<Texts>,
 }
 
 #[derive(Deserialize)]
@@ -142,7 +143,7 @@ struct RawDescriptor {
     digest: String,
     #[serde(default)]
     size: u64,
-    urls: Option<Vec<String>>,
+    urls: Option<NotEmpty>,
 }
 
 impl RawDescriptor {
@@ -154,15 +155,13 @@ impl RawDescriptor {
             media_type: self.media_type.as_deref().and_then(MediaType::parse),
             digest,
             size: self.size,
-            has_urls: self.urls.is_some_and(|urls| !urls.is_empty()),
+            has_urls: self.urls.is_some_and(|urls| urls.0),
         })
     }
 
-    fn parse_all(list: Option<Vec<Self>>) -> Result<Vec<Descriptor>, ManifestError> {
-        list.unwrap_or_default()
-            .into_iter()
-            .map(Self::parse)
-            .collect()
+    fn parse_all(list: Option<List<Self>>) -> Result<Vec<Descriptor>, ManifestError> {
+        let list = list.map_or_else(Vec::new, |list| list.0);
+        list.into_iter().map(Self::parse).collect()
     }
 }
 
@@ -207,7 +206,7 @@ impl Manifest {
                 .transpose()?
                 .map(|s| s.digest),
             artifact_type,
-            annotations: document.annotations.unwrap_or_default(),
+            annotations: document.annotations.map_or_else(BTreeMap::new, |own| own.0),
             config,
         })
     }

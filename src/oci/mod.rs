@@ -3,6 +3,7 @@
 //! Grammar and meaning come from the OCI Distribution, Image and Digest specifications.
 //! Nothing here does I/O, reads a clock or knows HTTP.
 
+pub mod bounded;
 pub mod descriptor;
 pub mod digest;
 pub mod error_code;

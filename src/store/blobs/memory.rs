@@ -242,6 +242,7 @@ impl Drop for MemoryUpload {
         let surplus = session.bytes.len() - session.offset;
         if surplus > 0 {
             session.bytes.truncate(session.offset);
+            session.bytes.shrink_to_fit();
             session.hasher = session.acknowledged.clone();
             self.shared.free(surplus as u64);
         }
