@@ -6,6 +6,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+/// When this version was made, as the time since 1970: a clock that stands before it is wrong.
+pub const MADE_AFTER: Duration = Duration::from_secs(1_795_478_400);
+
 /// A source of wall-clock time.
 pub trait Clock: Send + Sync {
     /// What time it is.

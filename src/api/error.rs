@@ -130,13 +130,11 @@ pub fn render(failure: &Failure, request_id: &str) -> Response {
         Failure::RangeInvalid { key, offset, .. } => {
             response = respond::upload_headers(response, key, *offset);
         }
-        Failure::ManifestsTooMany { .. } => {
-            response = response.header("Retry-After", "1");
-        }
         Failure::Registry(Error::UploadsTooMany { .. }) => {
             response = response.header("Retry-After", "30");
         }
-        Failure::Upload {
+        Failure::ManifestsTooMany { .. }
+        | Failure::Upload {
             error: Error::UploadBusy { .. },
             ..
         }

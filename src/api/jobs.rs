@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, MADE_AFTER};
 use crate::registry::Registry;
 use crate::store::Shard;
 
@@ -20,6 +20,9 @@ pub struct SweepOptions {
     /// Age at which a file without a row is removed.
     pub orphan_age: Duration,
 }
+
+/// A step of the clock that is no drift: it was set.
+const CLOCK_STEP_MAX: Duration = Duration::from_secs(300);
 
 /// Sweeps between two visits to the same folder: a day at the default interval.
 const SWEEPS_PER_ROUND: usize = 24;
@@ -68,13 +71,52 @@ fn run(registry: &Registry, clock: &dyn Clock, options: SweepOptions, stopped: &
         .chunks(shards.len().div_ceil(SWEEPS_PER_ROUND))
         .cycle();
     let mut next = Instant::now() + options.interval;
+    let mut watch = ClockWatch::new(clock.now(), Instant::now());
     loop {
         match stopped.recv_deadline(next) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
         }
         next = Instant::now() + options.interval;
-        sweep(registry, clock, options, rounds.next().unwrap_or_default());
+        let shards = rounds.next().unwrap_or_default();
+        if watch.is_trusted(clock.now(), Instant::now(), options.upload_age) {
+            sweep(registry, clock, options, shards);
+        } else {
+            log::warn!("nothing is removed by age for now: the clock is wrong or was set");
+        }
+    }
+}
+
+/// Whether ages can be believed: files carry the time of the clock that was right or wrong when
+/// they were written.
+struct ClockWatch {
+    wall: SystemTime,
+    steady: Instant,
+    quiet_until: Option<Instant>,
+}
+
+impl ClockWatch {
+    fn new(wall: SystemTime, steady: Instant) -> Self {
+        Self {
+            wall,
+            steady,
+            quiet_until: None,
+        }
+    }
+
+    /// False while the clock stands before this version was made, and for `pause` after it was
+    /// set by more than it can have drifted.
+    fn is_trusted(&mut self, wall: SystemTime, steady: Instant, pause: Duration) -> bool {
+        let expected = self.wall + steady.duration_since(self.steady);
+        let step = wall
+            .duration_since(expected)
+            .unwrap_or_else(|behind| behind.duration());
+        (self.wall, self.steady) = (wall, steady);
+        if step > CLOCK_STEP_MAX {
+            self.quiet_until = Some(steady + pause);
+        }
+        wall >= SystemTime::UNIX_EPOCH + MADE_AFTER
+            && self.quiet_until.is_none_or(|until| steady >= until)
     }
 }
 
@@ -96,5 +138,29 @@ fn sweep(registry: &Registry, clock: &dyn Clock, options: SweepOptions, shards: 
             Ok(count) => log::info!("removed {count} files without a row"),
             Err(error) => log::warn!("files without a row could not be removed: {error}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_not_believed_after_the_clock_was_set_nor_before_this_version_was_made() {
+        let second = Duration::from_secs(1);
+        let (wall, steady) = (SystemTime::UNIX_EPOCH + MADE_AFTER, Instant::now());
+        let mut watch = ClockWatch::new(wall, steady);
+        let mut at = |wall_s: u64, steady_s: u32| {
+            let wall = wall + Duration::from_secs(wall_s);
+            watch.is_trusted(wall, steady + second * steady_s, second * 1000)
+        };
+        assert!(at(60, 60));
+        assert!(at(130, 120), "drift");
+        assert!(!at(1_000_000, 180), "set forward");
+        assert!(!at(1_000_060, 240), "still");
+        assert!(at(1_001_060, 1240), "the pause is over");
+        assert!(!at(5000, 1300), "set back");
+        let mut wrong = ClockWatch::new(SystemTime::UNIX_EPOCH, steady);
+        assert!(!wrong.is_trusted(SystemTime::UNIX_EPOCH + second, steady + second, second));
     }
 }

@@ -254,3 +254,36 @@ proptest! {
         let _ = Manifest::parse(&bytes, Some(OCI_IMAGE_INDEX));
     }
 }
+
+#[test]
+fn lists_and_maps_are_bounded_while_they_are_read() {
+    let many = |entry: &str, count: usize| vec![entry; count].join(",");
+    let descriptor = format!(r#"{{"digest":"{EMPTY}"}}"#);
+    let index = |count| {
+        let list = many(&descriptor, count);
+        let body = format!(r#"{{"schemaVersion":2,"manifests":[{list}]}}"#);
+        Manifest::parse(body.as_bytes(), None).map(|own| own.children.len())
+    };
+    assert_eq!(
+        index(super::bounded::ENTRIES_MAX),
+        Ok(super::bounded::ENTRIES_MAX)
+    );
+    assert!(matches!(
+        index(super::bounded::ENTRIES_MAX + 1),
+        Err(ManifestError::Json(_))
+    ));
+    let keys: Vec<String> = (0..=super::bounded::ENTRIES_MAX)
+        .map(|n| format!(r#""{n}":"""#))
+        .collect();
+    let body = image(&format!(",\"annotations\":{{{}}}", keys.join(",")));
+    assert!(matches!(
+        Manifest::parse(body.as_bytes(), None),
+        Err(ManifestError::Json(_))
+    ));
+    let urls = image("").replace(
+        "\"size\":0",
+        &format!("\"urls\":[{}]", many("\"\"", 500_000)),
+    );
+    let parsed = Manifest::parse(urls.as_bytes(), None).unwrap();
+    assert!(parsed.config.is_some_and(|config| config.has_urls));
+}

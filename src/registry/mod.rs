@@ -22,6 +22,7 @@ use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
 use crate::store::catalog::{Catalog, Totals};
 use crate::store::locks::DigestLocks;
+use crate::store::{self, ErrorKind};
 
 /// What an operator decides about the rules.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +107,10 @@ impl Registry {
     /// The first part that fails, as [`Error::Store`].
     pub fn probe(&self) -> Result<(), Error> {
         self.totals()?;
+        if self.catalog.is_unclear() {
+            let error = store::Error::new(ErrorKind::Io, "committing to", "the catalog");
+            return Err(Error::Store(error.because("the last commit failed")));
+        }
         Ok(self.blobs.probe()?)
     }
 

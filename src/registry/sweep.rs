@@ -53,7 +53,7 @@ impl Registry {
             return Ok(false);
         }
         let _owned = self.locks.lock(digest);
-        if self.catalog.read(|tx| tx.blob(digest))?.is_some() {
+        if self.catalog.is_unclear() || self.catalog.read(|tx| tx.blob(digest))?.is_some() {
             return Ok(false);
         }
         self.blobs.remove(digest)?;

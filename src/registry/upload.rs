@@ -10,7 +10,7 @@ use super::{Error, Registry};
 use crate::oci::{Algorithm, Digest, RepositoryName};
 use crate::store::blobs::{FinishError, Upload, UploadId, UploadKey};
 use crate::store::catalog::BlobRow;
-use crate::store::{Error as StoreError, StoredBlob};
+use crate::store::{Error as StoreError, ErrorKind, StoredBlob};
 
 /// Bytes moved at a time from the client to the store.
 const COPY_BYTES: usize = 256 << 10;
@@ -264,12 +264,12 @@ impl Registry {
         let _owned = self.locks.lock(digest);
         let stored = match self.catalog.read(|tx| tx.blob(digest))? {
             // Nothing claims the name, so the cheaper order of steps is as safe.
-            None => self.blobs.publish_new(staged)?,
+            None if !self.catalog.is_unclear() => self.blobs.publish_new(staged)?,
             Some(row) if self.is_sound(digest, row, staged.size())? => {
                 // The bytes are there already; the staged copy goes when it is dropped.
                 return self.link(repository, digest);
             }
-            Some(_) => self.blobs.publish(staged)?,
+            None | Some(_) => self.blobs.publish(staged)?,
         };
         self.insert(repository, stored)
     }
@@ -288,12 +288,29 @@ impl Registry {
     }
 
     fn insert(&self, repository: &RepositoryName, stored: StoredBlob) -> Result<(), Error> {
-        let repository = repository.clone();
-        self.catalog.write(move |tx| {
+        let (repository, digest) = (repository.clone(), *stored.digest());
+        let inserted = self.catalog.write(move |tx| {
             tx.insert_blob(&stored)?;
             tx.link_blob(&repository, stored.digest())?;
             Ok::<(), StoreError>(())
-        })?;
-        Ok(())
+        });
+        if let Err(error) = &inserted
+            && error.kind() == ErrorKind::Full
+        {
+            self.give_back(&digest);
+        }
+        Ok(inserted?)
+    }
+
+    /// On a full disk, a blob that got no row must not keep its room from being used. The caller
+    /// holds the digest's lock.
+    fn give_back(&self, digest: &Digest) {
+        let unclaimed = matches!(self.catalog.read(|tx| tx.blob(digest)), Ok(None));
+        if unclaimed
+            && !self.catalog.is_unclear()
+            && let Err(error) = self.blobs.remove(digest)
+        {
+            log::warn!("the file of blob {digest}, which has no row, stays for now: {error}");
+        }
     }
 }

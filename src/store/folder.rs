@@ -23,11 +23,17 @@ impl FolderLock {
     /// `Full`, `Io`.
     pub fn take(layout: &Layout) -> Result<Self, Error> {
         let root = layout.root();
+        let is_new = !root.exists();
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(root)
             .map_err(|error| Error::io("making the data folder", root.display(), error))?;
+        if is_new && let Some(parent) = root.parent().filter(|own| !own.as_os_str().is_empty()) {
+            // The folder's own name must survive a power cut as well.
+            let synced = File::open(parent).and_then(|folder| folder.sync_all());
+            synced.map_err(|error| Error::io("making durable", parent.display(), error))?;
+        }
         let path = layout.lock();
         let failed = |error| Error::io("taking the data folder", root.display(), error);
         let mut file = OpenOptions::new()

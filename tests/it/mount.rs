@@ -45,12 +45,14 @@ fn a_refused_mount_is_an_upload() {
         let own = digest("hello");
         let path = format!("/v2/to/blobs/uploads/?mount={own}&from=no/where");
         let location = client.post(&path, b"").expect(202).location();
-        client.finish_upload(&location, &own, b"hello").expect(201);
-        let location = client.post(&path, b"").expect(202).location();
         client.delete(&location).expect(204);
         client
             .get(&location)
             .expect_error(404, "BLOB_UPLOAD_UNKNOWN");
+        let location = client.post(&path, b"").expect(202).location();
+        client.finish_upload(&location, &own, b"hello").expect(201);
+        // Now it is there, and needs no source.
+        client.post(&path, b"").expect(201);
         client.expect_blob("to", "hello");
         client
             .get("/v2/no/where/tags/list")

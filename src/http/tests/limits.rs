@@ -78,6 +78,31 @@ fn one_client_cannot_take_all_workers() {
 }
 
 #[test]
+fn an_unread_body_counts_as_its_client_s_share_until_it_is_drained() {
+    let server = TestServer::start(Limits {
+        workers_max: 4,
+        requests_per_client_max: 2,
+        close_drain_timeout: super::support::HANG,
+        ..Limits::default()
+    });
+    let mut slow: Vec<_> = (0..2).map(|_| server.connect()).collect();
+    for client in &mut slow {
+        client.send("POST /no-content HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na");
+        assert_eq!(client.response().status, 204);
+    }
+    let mut third = server.connect();
+    third.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_busy(&mut third);
+    let mut other = server.connect_from([127, 0, 0, 2]);
+    other.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(other.response().status, 200);
+    for client in &mut slow {
+        client.send("bcGET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+    }
+}
+
+#[test]
 fn slow_heads_hold_no_worker() {
     let server = TestServer::start(Limits {
         workers_max: 2,

@@ -106,7 +106,8 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// Hands an open file to a reader.
     fn reader(&self, file: Self::File) -> io::Result<BlobReader>;
 
-    /// What tells one boot of the machine from the next; `None` when the machine does not say.
+    /// What tells one life of the file system from the next; `None` when nothing does that can be
+    /// trusted, and then every process is taken for a new one.
     fn boot_id(&self) -> Option<[u8; 16]>;
 }
 
@@ -254,8 +255,8 @@ impl Disk for RealDisk {
     }
 
     fn boot_id(&self) -> Option<[u8; 16]> {
-        // The machine's boot is not all: a file system can be lost and mounted again within one, and
-        // come back without what was never synced. So each process looks at the bytes again, once.
+        // The machine's boot is not all: a file system can be lost and mounted again within one,
+        // and come back without what was never synced. So each process looks at the bytes again.
         None
     }
 }

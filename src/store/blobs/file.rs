@@ -5,9 +5,10 @@
 //! a row be committed. The effects themselves are below, in [`Disk`]; what an upload does is in
 //! `upload`; who may do it, in `sessions`.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind as Io};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::disk::{Access, Disk, RealDisk};
@@ -61,6 +62,30 @@ pub(super) struct Shared<D: Disk> {
     pub boot: [u8; 16],
     pub sessions: Arc<Sessions<Session<D::File>>>,
     pub health: Health,
+    /// Shards made when they were needed whose own names were made durable by this process. One
+    /// that is there may have been made by a process that ended before it came to that.
+    parents_synced: Mutex<BTreeSet<Shard>>,
+}
+
+impl<D: Disk> Shared<D> {
+    /// Whether the name of the shard's folder itself may not be durable yet.
+    pub fn must_sync_parent(&self, shard: Shard) -> bool {
+        !super::shards::made_at_start(shard) && !self.parents().contains(&shard)
+    }
+
+    /// The shard's folder was synced, and before it the one that holds it.
+    pub fn parent_synced(&self, shard: Shard) {
+        if !super::shards::made_at_start(shard) {
+            self.parents().insert(shard);
+        }
+    }
+
+    fn parents(&self) -> MutexGuard<'_, BTreeSet<Shard>> {
+        // An insertion that panicked left the set as it was.
+        self.parents_synced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<D: Disk> FileBlobStore<D> {
@@ -91,6 +116,7 @@ impl<D: Disk> FileBlobStore<D> {
                 boot,
                 sessions: Arc::new(sessions),
                 health: Health::default(),
+                parents_synced: Mutex::default(),
             }),
         })
     }

@@ -45,7 +45,7 @@ pub(super) fn make_folders<D: Disk>(disk: &D, layout: &Layout, relaxed: bool) ->
 }
 
 /// Whether a shard's folder is there from the first start on.
-fn made_at_start(shard: Shard) -> bool {
+pub(super) fn made_at_start(shard: Shard) -> bool {
     shard.algorithm == Algorithm::Sha256
 }
 
@@ -76,11 +76,15 @@ pub(super) fn sync<D: Disk>(store: &Shared<D>, touched: &[Shard]) -> Result<(), 
     folders.dedup();
     for folder in folders {
         let path = store.layout.shard(folder);
-        store.disk.sync_folder(&path).map_err(|error| {
-            let error = Error::io("syncing", path.display(), error);
-            store.health.sync_failed(&error);
-            error
-        })?;
+        let parent = path.parent().filter(|_| store.must_sync_parent(folder));
+        for path in parent.into_iter().chain([path.as_path()]) {
+            store.disk.sync_folder(path).map_err(|error| {
+                let error = Error::io("syncing", path.display(), error);
+                store.health.sync_failed(&error);
+                error
+            })?;
+        }
+        store.parent_synced(folder);
     }
     Ok(())
 }

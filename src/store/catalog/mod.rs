@@ -31,6 +31,7 @@ mod values;
 mod writer;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -113,6 +114,8 @@ pub struct Catalog {
     /// How the writer ended.
     ended: Receiver<Result<(), Error>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Whether a failed commit may come back with the next start.
+    unclear: Arc<AtomicBool>,
 }
 
 impl Catalog {
@@ -126,6 +129,7 @@ impl Catalog {
         let connection = connection::open_writer(&place, options.durability)?;
         let in_memory = matches!(place, Place::Memory(_));
         let gate = in_memory.then(|| Arc::new(Gate::default()));
+        let unclear = Arc::new(AtomicBool::new(false));
         let writer = Writer {
             connection,
             clock: options.clock,
@@ -134,6 +138,7 @@ impl Catalog {
             batch_max: options.batch_max,
             log_file: LogFile::new(!in_memory),
             durability: options.durability,
+            unclear: Arc::clone(&unclear),
         };
         // At least one: a queue without room would hold nobody while the writer is busy.
         let (sender, queue) = bounded(options.queue_max.max(1));
@@ -150,6 +155,7 @@ impl Catalog {
             queue: RwLock::new(Some(sender)),
             ended,
             thread: Mutex::new(Some(thread)),
+            unclear,
         })
     }
 
@@ -187,6 +193,13 @@ impl Catalog {
         sender.send(job).map_err(|_| closed())?;
         drop(queue);
         answer.recv().unwrap_or_else(|_| Err(closed().into()))
+    }
+
+    /// Whether the last commit failed in a way that leaves open if a restart would find it done: a
+    /// row that is not there now may be there then. While it is so, no file may be taken away
+    /// because no row names it.
+    pub fn is_unclear(&self) -> bool {
+        self.unclear.load(Ordering::Acquire)
     }
 
     /// Verifies the file itself (`PRAGMA integrity_check`, foreign keys) and what its rows must

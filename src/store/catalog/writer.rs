@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Receiver;
 use rusqlite::Connection;
@@ -31,6 +32,8 @@ pub(super) struct Writer {
     pub(super) batch_max: usize,
     pub(super) log_file: LogFile,
     pub(super) durability: Durability,
+    /// Whether a failed commit may come back with the next start.
+    pub(super) unclear: Arc<AtomicBool>,
 }
 
 /// What one transaction holds.
@@ -72,6 +75,7 @@ impl Writer {
             .and_then(|()| self.commit(&batch));
         if result.is_err() {
             self.roll_back();
+            self.settle();
         }
         drop(stay);
         for job in batch.jobs {
@@ -155,7 +159,28 @@ impl Writer {
         if self.connection.is_autocommit() {
             return Ok(());
         }
-        run(&self.connection, "COMMIT").map_err(|error| Failure::sqlite("committing to", &error))
+        let committed = run(&self.connection, "COMMIT");
+        self.unclear.store(committed.is_err(), Ordering::Release);
+        committed.map_err(|error| Failure::sqlite("committing to", &error))
+    }
+
+    /// After a commit that failed: its frames may be in the log all the same, and a restart would
+    /// find them. The next commit that succeeds writes over them, so one is made at once; until
+    /// then the catalog says that it is unclear.
+    fn settle(&self) {
+        if !self.unclear.load(Ordering::Acquire) || !self.connection.is_autocommit() {
+            return;
+        }
+        let settled = ["BEGIN IMMEDIATE", "UPDATE total SET tags = tags", "COMMIT"]
+            .iter()
+            .try_for_each(|sql| run(&self.connection, sql));
+        match settled {
+            Ok(()) => self.unclear.store(false, Ordering::Release),
+            Err(error) => {
+                log::error!("the catalog cannot be written: {error}");
+                self.roll_back();
+            }
+        }
     }
 
     /// Leaves no transaction behind, so that the next batch can begin. SQLite may have rolled back

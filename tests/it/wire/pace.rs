@@ -98,7 +98,10 @@ fn a_body_that_stands_still_or_crawls_is_cut_off_and_counts_for_nothing() {
 /// A reader that stops reading must not hold a worker, a file or memory for ever.
 #[test]
 fn a_reader_that_stands_still_is_cut_off() {
-    let toml = format!("{IMPATIENT}write_stall_seconds_max = 1\nworkers_max = 2\n");
+    let toml = format!(
+        "{IMPATIENT}write_stall_seconds_max = 1\nworkers_max = 2\n\
+         requests_per_client_max = 0\n"
+    );
     for_each_shape_configured(&toml, |server| {
         let blob = bytes(1, 32 << 20);
         let path = format!("/v2/a/blobs/{}", server.client().push_blob("a", &blob));
