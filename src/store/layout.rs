@@ -4,7 +4,7 @@
 //! DATA/
 //!   coracle.db (-wal, -shm)        the catalog: ground truth for everything but blob bytes
 //!   blobs/sha256/ab/abcdef…        blob bytes, one file a digest, named by the encoded part,
-//!   blobs/sha512/ab/abcdef…        sharded by its first two characters (all 256 made at start)
+//!   blobs/sha512/ab/abcdef…        sharded by its first two characters
 //!   blobs/complete                 says that all shards were made and synced
 //!   uploads/NAME                   bytes of an upload session on their way in
 //!   uploads/NAME.state             its checkpoint: acknowledged offset and running hash
