@@ -31,6 +31,8 @@ fn open(disk: &CrashDisk, database: &Path) -> Option<Registry> {
 #[derive(Default)]
 struct Acknowledged {
     blobs: Vec<Vec<u8>>,
+    /// Pushed under their sha512, whose folders are made when they are needed.
+    long: Vec<Vec<u8>>,
     tags: Vec<(String, Vec<u8>)>,
     deleted: Vec<Digest>,
 }
@@ -54,6 +56,15 @@ fn work(registry: &Registry) -> Acknowledged {
             .is_ok()
         {
             done.blobs.push(single);
+        }
+        // Two rounds share a folder, so that one relies on what the other made.
+        let long = vec![50 + round / 2; 70];
+        let name_of_long = Digest::of(crate::oci::Algorithm::Sha512, &long);
+        if registry
+            .push_blob(&repository, None, &mut &long[..], &name_of_long)
+            .is_ok()
+        {
+            done.long.push(long);
         }
         let manifest = image(&[&config, &layer], None);
         let word = format!("v{round}");
@@ -116,8 +127,13 @@ fn examine(disk: &CrashDisk, database: &Path, done: &Acknowledged, what: &str) {
         .expect("a report");
     assert!(report.is_sound(), "{what}: {:?}", report.findings);
     let repository = name("a");
-    for bytes in &done.blobs {
-        let blob = registry.open_blob(&repository, &digest(bytes));
+    let short = done.blobs.iter().map(|bytes| (digest(bytes), bytes));
+    let long = done.long.iter().map(|bytes| {
+        let content = Digest::of(crate::oci::Algorithm::Sha512, bytes);
+        (content, bytes)
+    });
+    for (content, bytes) in short.chain(long) {
+        let blob = registry.open_blob(&repository, &content);
         let blob = blob.unwrap_or_else(|error| panic!("{what}: {error}"));
         let mut found = Vec::new();
         blob.reader

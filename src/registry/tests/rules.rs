@@ -206,3 +206,29 @@ fn a_manifest_with_too_many_descriptors_is_refused() {
         Err(Error::ManifestReferencesTooMany { count: 3, limit: 2 })
     ));
 }
+
+#[test]
+fn no_file_is_taken_away_for_want_of_a_row_while_a_commit_is_unclear() {
+    let registry = in_memory(Options::default());
+    let content = digest(b"x");
+    let mut session = registry
+        .blobs
+        .start_anonymous_upload(Algorithm::Sha256)
+        .expect("a session");
+    session.append(b"x").expect("taken");
+    let staged = session.finish(&content).expect("staged");
+    registry
+        .blobs
+        .publish(staged)
+        .expect("a file without a row");
+    registry.catalog.set_unclear();
+    assert!(!registry.remove_orphan(&content).expect("an answer"));
+    assert!(registry.probe().is_err());
+    // A commit that succeeds makes it clear again.
+    let other = digest(b"y");
+    registry
+        .push_blob(&name("a"), None, &mut &b"y"[..], &other)
+        .expect("taken");
+    assert!(registry.probe().is_ok());
+    assert!(registry.remove_orphan(&content).expect("an answer"));
+}

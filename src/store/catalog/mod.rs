@@ -202,6 +202,12 @@ impl Catalog {
         self.unclear.load(Ordering::Acquire)
     }
 
+    /// Makes the catalog say that its last commit failed so.
+    #[cfg(test)]
+    pub(crate) fn set_unclear(&self) {
+        self.unclear.store(true, Ordering::Release);
+    }
+
     /// Verifies the file itself (`PRAGMA integrity_check`, foreign keys) and what its rows must
     /// agree on, and returns what is wrong, a sentence each; empty when all is well. Reads
     /// everything; reads and writes go on meanwhile (of a catalog in memory: reads only).

@@ -348,3 +348,17 @@ fn closing_commits_what_waits_and_refuses_what_comes_later() {
     let refused = catalog.read(|tx| tx.totals());
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Closed);
 }
+
+#[test]
+fn a_failed_batch_makes_an_unclear_catalog_clear_by_a_commit_of_its_own() {
+    let watched = watched();
+    watched.catalog.set_unclear();
+    watched.failing.store(true, Ordering::SeqCst);
+    let failed = watched
+        .catalog
+        .write(|tx| tx.insert_blob(&stored("unclear")));
+    assert!(failed.is_err());
+    assert!(!watched.catalog.is_unclear());
+    let rows = watched.catalog.read(|tx| tx.blobs(None, 10));
+    assert!(rows.unwrap().is_empty(), "the failed write left nothing");
+}
