@@ -14,7 +14,7 @@ use crate::registry::Error;
 const LARGE_BYTES: usize = 64 << 10;
 
 /// The most large manifests that are received and parsed at a time.
-const LARGE_MAX: usize = 8;
+pub(super) const LARGE_MAX: usize = 8;
 
 /// Read at once.
 const READ_BYTES: usize = 8 << 10;

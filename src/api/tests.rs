@@ -389,3 +389,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn more_large_manifests_than_there_are_places_are_told_to_come_back() {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use crate::http::{Body, Handler, Headers, Request};
+
+    let registry = crate::registry::tests::in_memory(crate::registry::Options::default());
+    let api = super::Api::new(Arc::new(registry), super::Options::default());
+    let put = |length: usize| {
+        let (headers, body) = (Headers::new(), Body::from_bytes(vec![b' '; length]));
+        let mut request = Request::new(Method::Put, "/v2/a/manifests/v1", headers, body);
+        api.handle(&mut request)
+    };
+    api.large_manifests
+        .store(super::manifests::LARGE_MAX, Ordering::SeqCst);
+    let refused = put(100_000);
+    assert_eq!(refused.status, 503);
+    assert!(
+        refused
+            .headers
+            .iter()
+            .any(|(name, _)| name == "Retry-After")
+    );
+    assert_eq!(
+        put(1000).status,
+        400,
+        "a small one is looked at all the same"
+    );
+    api.large_manifests
+        .store(super::manifests::LARGE_MAX - 1, Ordering::SeqCst);
+    assert_eq!(put(100_000).status, 400);
+    assert_eq!(put(100_000).status, 400, "the place was given back");
+}

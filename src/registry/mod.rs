@@ -11,7 +11,7 @@ pub mod referrers;
 pub mod sweep;
 pub mod tags;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod upload;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use crate::support::image::{
     DOCKER_LIST, DOCKER_MANIFEST, Image, Manifest, OCI_EMPTY, OCI_INDEX, OCI_LAYER, OCI_MANIFEST,
     bytes, descriptor, digest, digest_sha512,
 };
-use crate::support::{Client, Server, eventually, for_each_shape, for_each_shape_configured};
+use crate::support::{Client, for_each_shape, for_each_shape_configured};
 use serde_json::json;
 
 const ARTIFACT_MANIFEST: &str = "application/vnd.oci.artifact.manifest.v1+json";
@@ -363,39 +363,4 @@ fn a_sha512_manifest_is_addressed_by_both_names_it_was_pushed_under() {
                 .expect_body(&image.manifest.bytes);
         }
     });
-}
-
-/// Large manifests are received a few at a time, so that many of them cannot fill the memory.
-#[test]
-fn more_large_manifests_than_there_are_places_are_told_to_come_back() {
-    let server = Server::start(&[]);
-    let mut held: Vec<Client> = (0..8)
-        .map(|_| {
-            let mut client = server.client();
-            client.begin(
-                "PUT",
-                "/v2/a/manifests/large",
-                &[("Content-Length", "200000")],
-            );
-            client.send(&vec![b' '; 100_000]);
-            client
-        })
-        .collect();
-    let mut client = server.client();
-    eventually("all places are taken", || {
-        let large = vec![b' '; 100_000];
-        let answer = client.put("/v2/a/manifests/one-more", &large);
-        if answer.status == 503 {
-            assert!(answer.header("retry-after").is_some(), "{answer}");
-            return Some(());
-        }
-        client = server.client();
-        None
-    });
-    let mut client = server.client();
-    client.push_image("a", "small", &Image::oci(7, &[1000]));
-    for client in &mut held {
-        client.send(&vec![b' '; 100_000]);
-        client.receive().expect_error(400, "MANIFEST_INVALID");
-    }
 }
