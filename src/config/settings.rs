@@ -175,13 +175,16 @@ settings! {
         connections_per_client_max: usize = "4096",
             Kind::Count(Bounds::within(1, 1_000_000).or_zero("no limit of its own"));
         /// The most requests of one client address that are worked on at a time, so that none
-        /// keeps all threads busy by being slow. UNIX sockets are exempt.
+        /// keeps all threads busy by being slow; the others wait. UNIX sockets are exempt.
         requests_per_client_max: usize = "64",
             Kind::Count(Bounds::within(1, 4096).or_zero("no limit of its own"));
         /// The most requests that are worked on at a time, each by a thread.
         workers_max: usize = "128", count(1, 4096);
-        /// The most requests that wait for a worker. Beyond it clients are told to come back.
+        /// The most requests that wait for a thread, and as many that wait for another request
+        /// of their client to end. Beyond it clients are told to come back.
         requests_waiting_max: usize = "1024", count(1, 1_000_000);
+        /// How long a request may wait for another one of its client to end.
+        requests_waiting_seconds_max: Duration = "30", seconds(1, 3600);
         /// How long a client may take to send the head of a request.
         head_seconds_max: Duration = "10", seconds(1, 3600);
         /// How long a connection may rest between two requests. Longer than common clients
@@ -233,6 +236,7 @@ impl Limits {
             workers_min: defaults.workers_min.min(self.workers_max),
             workers_max: self.workers_max,
             requests_waiting_max: self.requests_waiting_max,
+            turn_timeout: self.requests_waiting_seconds_max,
             head_timeout: self.head_seconds_max,
             idle_timeout: self.idle_seconds_max,
             write_stall_timeout: self.write_stall_seconds_max,

@@ -197,6 +197,7 @@ impl Dispatcher {
             closing_deadline: None,
             drained_bytes: 0,
             is_watched: false,
+            turn: None,
         });
         if is_full {
             self.refuse(

@@ -70,6 +70,7 @@ impl Dispatcher {
         loop {
             self.wait(&mut events)?;
             self.handle_events(&events);
+            self.begin_turns();
             let now = Instant::now();
             self.expire(now);
             if self.paused_until.is_some_and(|until| until <= now) {
@@ -97,9 +98,11 @@ impl Dispatcher {
 
     /// Waits for events, or for the next thing that is due.
     fn wait(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
+        let next_turn = self.shared.shares.next_deadline();
         let mut table = self.shared.table();
         let due = [
             table.next_deadline(),
+            next_turn,
             self.paused_until,
             self.stop_deadline,
             self.cut_off_deadline,
@@ -114,16 +117,21 @@ impl Dispatcher {
     /// Answers without a worker and closes: `gently`, where the connection may still be kept
     /// for a while.
     pub(super) fn refuse(&mut self, conn: Box<Conn>, status: u16, why: String, gently: bool) {
+        let mut conn = conn;
         let shared = Arc::clone(&self.shared);
         if status == 503 {
             shared.counters.shed_total.fetch_add(1, Ordering::Relaxed);
         }
+        let asked = match conn.turn.take() {
+            Some(turn) => Asked::head(*turn.head, conn.peer, turn.start),
+            None => Asked::nothing(conn.peer),
+        };
         let refusal = Refusal {
             status,
             why,
             peer: conn.peer,
             retry_after: (status == 503).then_some(shared.limits.retry_after),
-            request_line: None,
+            request_line: asked.request_line(),
         };
         let mut response = shared.phrase(&refusal);
         let framing = send::Framing {
@@ -145,7 +153,7 @@ impl Dispatcher {
         let is_complete = written == out.len();
         let body_bytes = written.saturating_sub(head_bytes) as u64;
         Shared::report(response.on_sent.take(), || {
-            Asked::nothing(conn.peer).sent(status, body_bytes, is_complete)
+            asked.sent(status, body_bytes, is_complete)
         });
         if gently {
             shared.close_gently(conn);
@@ -159,7 +167,7 @@ impl Dispatcher {
 
     /// Something happened on a connection that waits.
     fn readable(&mut self, token: Token, flags: EventFlags) {
-        let Some((mut conn, waiting)) = self.shared.table().take(token) else {
+        let Some((conn, waiting)) = self.shared.table().take(token) else {
             return;
         };
         if waiting == Waiting::Closing {
@@ -169,8 +177,18 @@ impl Dispatcher {
         if has_ended && conn.wire.connection.socket().is_at_end() {
             return self.shared.close(conn);
         }
-        if let Err(back) = self.pool.hand_over(conn) {
-            conn = back;
+        self.hand_over(conn);
+    }
+
+    /// Finds workers for the requests whose turn it is.
+    fn begin_turns(&mut self) {
+        for conn in self.shared.shares.take_ready() {
+            self.hand_over(conn);
+        }
+    }
+
+    fn hand_over(&mut self, conn: Box<Conn>) {
+        if let Err(conn) = self.pool.hand_over(conn) {
             let waiting_max = self.shared.limits.requests_waiting_max;
             let why = format!("{waiting_max} requests are waiting already");
             self.refuse(conn, 503, why, true);
@@ -197,6 +215,11 @@ impl Dispatcher {
 
     /// Deals with all connections that have waited too long.
     fn expire(&mut self, now: Instant) {
+        while let Some(conn) = self.shared.shares.take_expired(now) {
+            let running = self.shared.limits.requests_per_client_max;
+            let why = format!("the client's other requests, {running} at a time, did not end");
+            self.refuse(conn, 503, why, true);
+        }
         loop {
             let expired = self.shared.table().take_expired(now);
             let Some((conn, waiting)) = expired else {

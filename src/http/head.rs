@@ -35,6 +35,15 @@ pub struct Head {
     pub expects_continue: bool,
 }
 
+impl Head {
+    /// About how many bytes of memory it holds.
+    pub(super) fn bytes(&self) -> usize {
+        let fields = self.headers.iter();
+        let fields: usize = fields.map(|(name, value)| name.len() + value.len()).sum();
+        self.path.len() + self.query.as_ref().map_or(0, String::len) + fields
+    }
+}
+
 /// How the length of a request body is given (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyLength {

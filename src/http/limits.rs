@@ -19,8 +19,9 @@ pub struct Limits {
     pub connections_max: usize,
     /// Open connections of one client address; UNIX sockets are exempt. Beyond: 503.
     pub connections_per_client_max: usize,
-    /// Requests of one client address that run at once; UNIX sockets are exempt. Beyond: 503. Below
-    /// [`Limits::workers_max`], so that no single client takes all workers.
+    /// Requests of one client address that run at once; UNIX sockets are exempt. Below
+    /// [`Limits::workers_max`], so that no single client takes all workers. Beyond: they wait
+    /// until one of them ends.
     pub requests_per_client_max: usize,
     /// Worker threads that stay when there is nothing to do.
     pub workers_min: usize,
@@ -33,8 +34,11 @@ pub struct Limits {
     pub partial_heads_bytes_max: usize,
     /// How long a worker beyond `workers_min` waits for work before it ends.
     pub worker_idle_timeout: Duration,
-    /// Connections with a request that wait for a worker. Beyond: 503.
+    /// Connections with a request that wait for a worker, and as many that wait until another
+    /// request of their client ends. Beyond: 503.
     pub requests_waiting_max: usize,
+    /// How long a request waits until another one of its client ends. Beyond: 503.
+    pub turn_timeout: Duration,
     /// From the first byte of a head to its last. Beyond: 408.
     pub head_timeout: Duration,
     /// From one response to the first byte of the next request. Beyond: closed without a word.
@@ -84,6 +88,7 @@ impl Default for Limits {
             worker_idle_timeout: Duration::from_secs(10),
             partial_heads_bytes_max: 16 << 20,
             requests_waiting_max: 4096,
+            turn_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(120),
             linger_timeout: Duration::from_millis(5),

@@ -18,6 +18,7 @@ use super::reply::KeepAlive;
 use super::request::{Method, Request};
 use super::response::Response;
 use super::scan::Scan;
+use super::share::{Shares, Turn};
 use super::shared::Shared;
 use super::table::{Conn, Waiting};
 use super::wire::Arrived;
@@ -44,6 +45,8 @@ pub(super) struct Worker {
 
 /// What becomes of a connection when its worker is done with it.
 enum Next {
+    /// Its client has all requests running that it may.
+    Turn(Turn),
     Park(Waiting, Instant),
     Close,
     CloseGently,
@@ -84,6 +87,7 @@ impl Worker {
         self.out.clear();
         self.out.shrink_to(KEPT_BYTES);
         match outcome {
+            Ok(Next::Turn(turn)) => self.wait_for_turn(conn, turn),
             Ok(Next::Park(waiting, deadline)) => self.shared.park(conn, waiting, deadline),
             Ok(Next::CloseGently) => self.shared.close_gently(conn),
             Ok(Next::Close) => self.shared.close(conn),
@@ -94,11 +98,35 @@ impl Worker {
         }
     }
 
+    /// Puts a connection aside whose client has all requests running that it may.
+    fn wait_for_turn(&mut self, mut conn: Box<Conn>, turn: Turn) {
+        conn.turn = Some(turn);
+        let Err(mut conn) = Shares::wait(&self.shared, conn) else {
+            return;
+        };
+        if let Some(Turn { head, start, .. }) = conn.turn.take() {
+            let running = self.shared.limits.requests_per_client_max;
+            let why = format!("the client has {running} requests running, and too many wait");
+            let asked = Asked::head(*head, conn.peer, start);
+            self.refuse(&mut conn, asked, 503, why);
+        }
+        self.shared.close_gently(conn);
+    }
+
     fn serve_requests(&mut self, conn: &mut Conn) -> Next {
         self.turn_requests = 0;
+        if let Some(turn) = conn.turn.take()
+            && let Some(next) = self.exchange(conn, turn)
+        {
+            return next;
+        }
         loop {
             let next = match self.next_head(conn) {
-                Incoming::Head(head) => self.exchange(conn, *head),
+                Incoming::Head(head) => {
+                    let start = Instant::now();
+                    let share = None;
+                    self.exchange(conn, Turn { head, start, share })
+                }
                 Incoming::Wait => return self.wait(conn),
                 Incoming::End => return Next::Close,
                 Incoming::Bad(error) => {
@@ -162,8 +190,8 @@ impl Worker {
     }
 
     /// Answers one request. None when the connection is ready for the next one.
-    fn exchange(&mut self, conn: &mut Conn, head: Head) -> Option<Next> {
-        let start = Instant::now();
+    fn exchange(&mut self, conn: &mut Conn, turn: Turn) -> Option<Next> {
+        let Turn { head, start, share } = turn;
         let shared = Arc::clone(&self.shared);
         let limits = &shared.limits;
         let keep_alive = KeepAlive {
@@ -174,20 +202,15 @@ impl Worker {
         let bytes_max = limits.body_bytes_max;
         if matches!(head.length, BodyLength::Known(declared) if declared > bytes_max) {
             let why = format!("the request body is larger than the limit of {bytes_max} bytes");
-            self.refuse(conn, Asked::head(head, conn.peer, start), 413, why);
+            self.refuse(conn, Asked::head(*head, conn.peer, start), 413, why);
             return Some(Next::CloseGently);
         }
-        let Some(share) = shared
-            .shares
-            .enter(&conn.peer, limits.requests_per_client_max)
-        else {
-            let running = limits.requests_per_client_max;
-            let why = format!("the client has {running} requests running, the most it may");
-            self.refuse(conn, Asked::head(head, conn.peer, start), 503, why);
-            return Some(Next::CloseGently);
+        let Some(share) = share.or_else(|| Shares::enter(&shared, &conn.peer)) else {
+            let share = None;
+            return Some(Next::Turn(Turn { head, start, share }));
         };
         let active = Active::new(&shared);
-        let (handled, asked, mut state) = self.handle(conn, head, start);
+        let (handled, asked, mut state) = self.handle(conn, *head, start);
         let Some(mut response) = handled else {
             self.refuse(
                 conn,

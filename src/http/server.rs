@@ -33,7 +33,7 @@ pub struct Stats {
     pub connections: usize,
     /// Requests whose handler runs or whose response is being sent.
     pub requests_active: usize,
-    /// Connections that wait for a worker.
+    /// Connections that wait for a worker, or until another request of their client ends.
     pub requests_waiting: usize,
     /// Worker threads.
     pub workers: usize,
@@ -132,7 +132,8 @@ impl ServerHandle {
         Stats {
             connections: self.shared.table().open(),
             requests_active: counters.requests_active.load(Ordering::Relaxed),
-            requests_waiting: usize::try_from(-available).unwrap_or(0),
+            requests_waiting: usize::try_from(-available).unwrap_or(0)
+                + self.shared.shares.waiting(),
             workers: counters.workers.load(Ordering::Relaxed),
             accepted_total: counters.accepted_total.load(Ordering::Relaxed),
             shed_total: counters.shed_total.load(Ordering::Relaxed),

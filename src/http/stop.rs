@@ -73,6 +73,9 @@ impl Dispatcher {
         for waiting in [Waiting::Closing, Waiting::Idle, Waiting::Head] {
             self.close_all(waiting);
         }
+        while let Some(conn) = self.shared.shares.take_any() {
+            self.shared.close(conn);
+        }
         for socket in self.shared.table().sockets() {
             socket.shutdown(Shutdown::Both);
         }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::request::Peer;
 use super::scan::Scan;
+use super::share::Turn;
 use super::stream::Socket;
 use super::wire::Wire;
 
@@ -67,6 +68,8 @@ pub(super) struct Conn {
     pub(super) drained_bytes: u64,
     /// Whether the kernel watches the socket already.
     pub(super) is_watched: bool,
+    /// A request that was read and waits for its turn, or whose turn it is.
+    pub(super) turn: Option<Turn>,
 }
 
 struct Parked {

@@ -3,20 +3,10 @@
 
 use std::time::Duration;
 
-use super::support::{Client, Note, TestServer};
+use super::support::{Client, Note, TestServer, assert_busy};
 use crate::http::Limits;
 
 const SHORT: Duration = Duration::from_millis(50);
-
-fn assert_busy(client: &mut Client) {
-    let answer = client.response();
-    assert_eq!(
-        (answer.status, answer.header("Retry-After")),
-        (503, Some("1"))
-    );
-    assert_eq!(answer.header("X-Refused"), Some("yes"));
-    assert_eq!(client.rest(), "");
-}
 
 #[test]
 fn a_head_that_does_not_end_is_answered_with_408() {
@@ -44,62 +34,6 @@ fn a_head_that_does_not_end_is_answered_with_408() {
             ..
         }
     ));
-}
-
-#[test]
-fn one_client_cannot_take_all_workers() {
-    let server = TestServer::start(Limits {
-        workers_max: 4,
-        requests_per_client_max: 2,
-        ..Limits::default()
-    });
-    let mut slow: Vec<_> = (0..2).map(|_| server.connect()).collect();
-    for client in &mut slow {
-        client.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab");
-    }
-    while server.handle.stats().requests_active < 2 {
-        std::thread::yield_now();
-    }
-    let mut third = server.connect();
-    third.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_busy(&mut third);
-    // Another address is another client.
-    let mut other = server.connect_from([127, 0, 0, 2]);
-    other.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_eq!(other.response().status, 200);
-    for client in &mut slow {
-        client.send("cd");
-        assert_eq!(client.response().status, 200);
-    }
-    while server.handle.stats().requests_active > 0 {
-        std::thread::yield_now();
-    }
-    server.assert_well();
-}
-
-#[test]
-fn an_unread_body_counts_as_its_client_s_share_until_it_is_drained() {
-    let server = TestServer::start(Limits {
-        workers_max: 4,
-        requests_per_client_max: 2,
-        close_drain_timeout: super::support::HANG,
-        ..Limits::default()
-    });
-    let mut slow: Vec<_> = (0..2).map(|_| server.connect()).collect();
-    for client in &mut slow {
-        client.send("POST /no-content HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na");
-        assert_eq!(client.response().status, 204);
-    }
-    let mut third = server.connect();
-    third.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_busy(&mut third);
-    let mut other = server.connect_from([127, 0, 0, 2]);
-    other.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_eq!(other.response().status, 200);
-    for client in &mut slow {
-        client.send("bcGET /a HTTP/1.1\r\nHost: h\r\n\r\n");
-        assert_eq!(client.response().status, 200);
-    }
 }
 
 #[test]

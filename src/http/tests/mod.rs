@@ -11,3 +11,4 @@ mod limits;
 mod sending;
 mod stopping;
 mod support;
+mod turns;

@@ -396,3 +396,14 @@ impl Client {
         std::mem::take(&mut self.ahead)
     }
 }
+
+/// A refusal with 503, after which the connection is closed.
+pub(super) fn assert_busy(client: &mut Client) {
+    let answer = client.response();
+    assert_eq!(
+        (answer.status, answer.header("Retry-After")),
+        (503, Some("1"))
+    );
+    assert_eq!(answer.header("X-Refused"), Some("yes"));
+    assert_eq!(client.rest(), "");
+}
