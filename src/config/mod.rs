@@ -20,6 +20,7 @@ mod settings;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod value;
 
 pub use error::{ConfigError, Origin, Problem};
@@ -28,6 +29,7 @@ pub use load::{CONFIG_VARIABLE, Effective, FlagValue, Sources, parse_toml};
 pub use number::{format_bytes, format_seconds, parse_bytes, parse_seconds};
 pub use render::{default_toml, markdown_table};
 pub use settings::{
-    Delete, KEYS, Limits, Listing, Log, Manifests, Referrers, Server, Settings, Storage, Uploads,
+    Auth, Delete, KEYS, Limits, Listing, Log, Manifests, Referrers, Server, Settings, Storage,
+    Token, Uploads,
 };
 pub use value::Value;
