@@ -11,7 +11,7 @@ use log::LevelFilter;
 use super::key::{Bounds, Key, Kind};
 use super::typed::FromValue;
 use super::value::Value;
-use crate::auth::Challenge;
+use crate::auth::{Challenge, Rule};
 use crate::http::ListenAddress;
 use crate::logging::Format;
 use crate::store::catalog::Durability;
@@ -51,6 +51,8 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Settings {
             $( $(#[doc = $section_doc])+ pub $section: $Section, )+
+            /// The rules of the `[[access]]` tables, in their order.
+            pub access: Vec<Rule>,
         }
 
         $(
@@ -88,6 +90,7 @@ macro_rules! settings {
                     $( $section: $Section {
                         $( $name: <$type as FromValue>::from_value(values.next()?)?, )+
                     }, )+
+                    access: Vec::new(),
                 })
             }
         }

@@ -285,7 +285,7 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
         (
             "[zebra]\n",
             "[zebra] in coracle.toml:1: no such section; the sections are server, storage, \
-             uploads, delete, manifests, listing, referrers, limits, log",
+             uploads, auth, token, delete, manifests, listing, referrers, limits, log",
         ),
         (
             "log = 3\n",
