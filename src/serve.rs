@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::api::control::Control;
 use crate::api::jobs::{Jobs, SweepOptions};
 use crate::api::{self, Api};
+use crate::auth::{Authenticator, authenticator};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server, ServerHandle};
@@ -88,7 +89,12 @@ impl Coracle {
         let blobs = open_blobs(&settings, layout.as_ref())?;
         let catalog = Arc::new(open_catalog(&settings, layout.as_ref(), &clock, &blobs)?);
         let registry = Arc::new(Registry::new(catalog, blobs, rules(&settings)));
-        let api = Arc::new(Api::new(Arc::clone(&registry), api_options(&settings)));
+        let auth = Arc::new(open_auth(&settings));
+        let api = Arc::new(Api::new(
+            Arc::clone(&registry),
+            auth,
+            api_options(&settings),
+        ));
         Ok(Self {
             registry,
             api,
@@ -280,6 +286,15 @@ fn open_catalog(
     )?)
 }
 
+fn open_auth(settings: &Settings) -> Authenticator {
+    let options = authenticator::Options {
+        challenge: settings.auth.challenge,
+        realm: settings.auth.realm.clone(),
+        url: settings.server.url.clone(),
+    };
+    Authenticator::new(options, settings.access.clone())
+}
+
 const fn rules(settings: &Settings) -> registry::Options {
     registry::Options {
         delete_enabled: settings.delete.enabled,
@@ -297,6 +312,7 @@ const fn api_options(settings: &Settings) -> api::Options {
         tags_page_max: settings.listing.tags_page_max,
         catalog_page_default: settings.listing.catalog_page_default,
         catalog_page_max: settings.listing.catalog_page_max,
+        read_only: settings.server.read_only,
     }
 }
 

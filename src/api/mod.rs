@@ -3,8 +3,11 @@
 //!
 //! No SQL and no file is touched here, and no rule is decided.
 
+mod access;
 mod blobs;
+mod challenge;
 pub mod control;
+mod credentials;
 pub mod error;
 mod health;
 pub mod jobs;
@@ -22,6 +25,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 pub use error::Failure;
 
+use crate::auth::Authenticator;
 use crate::http::{Handler, Refusal, Request, Response, range};
 use crate::logging::{self, AccessRecord};
 use crate::oci::ErrorCode;
@@ -40,6 +44,8 @@ pub struct Options {
     pub catalog_page_default: usize,
     /// The most repositories in one page.
     pub catalog_page_max: usize,
+    /// Whether every write is refused.
+    pub read_only: bool,
 }
 
 impl Default for Options {
@@ -49,6 +55,7 @@ impl Default for Options {
             tags_page_max: 10_000,
             catalog_page_default: 100,
             catalog_page_max: 1000,
+            read_only: false,
         }
     }
 }
@@ -56,6 +63,7 @@ impl Default for Options {
 /// The registry's API, to be served.
 pub struct Api {
     registry: Arc<Registry>,
+    auth: Arc<Authenticator>,
     options: Options,
     ids: RequestIds,
     /// Large manifests that are dealt with at this moment.
@@ -63,10 +71,11 @@ pub struct Api {
 }
 
 impl Api {
-    /// The API of `registry`.
-    pub fn new(registry: Arc<Registry>, options: Options) -> Self {
+    /// The API of `registry`, for those whom `auth` lets in.
+    pub fn new(registry: Arc<Registry>, auth: Arc<Authenticator>, options: Options) -> Self {
         Self {
             registry,
+            auth,
             options,
             ids: RequestIds::new(),
             large_manifests: AtomicUsize::new(0),
@@ -74,19 +83,25 @@ impl Api {
     }
 
     fn dispatch(&self, request: &mut Request<'_>) -> Result<Response, Failure> {
-        match Route::parse(request.method, &request.path)? {
+        let route = Route::parse(request.method, &request.path);
+        let caller = access::admit(self, request, route.as_ref())?;
+        let route = route?;
+        if self.options.read_only && route.writes() {
+            return Err(Failure::ReadOnly);
+        }
+        match route {
             Route::Home => Ok(health::home()),
             Route::Alive => Ok(health::alive()),
             Route::Ready => Ok(health::ready(self)),
             Route::Base => Ok(health::base()),
-            Route::Catalog => lists::catalog(self, request),
+            Route::Catalog => lists::catalog(self, request, &caller),
             Route::Tags(name) => lists::tags(self, request, &name),
             Route::GetManifest(name, reference) => manifests::get(self, request, &name, &reference),
             Route::PutManifest(name, reference) => manifests::put(self, request, &name, &reference),
             Route::DeleteManifest(name, reference) => manifests::delete(self, &name, &reference),
             Route::GetBlob(name, digest) => blobs::get(self, request, &name, &digest),
             Route::DeleteBlob(name, digest) => blobs::delete(self, &name, &digest),
-            Route::StartUpload(name) => uploads::start(self, request, &name),
+            Route::StartUpload(name) => uploads::start(self, request, &name, &caller),
             Route::GetUpload(key) => uploads::status(self, &key),
             Route::PatchUpload(key) => uploads::patch(self, request, &key),
             Route::PutUpload(key) => uploads::put(self, request, &key),

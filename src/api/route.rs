@@ -98,6 +98,30 @@ const START: &str = "POST, OPTIONS";
 const UPLOAD: &str = "GET, HEAD, PATCH, PUT, DELETE, OPTIONS";
 
 impl Route {
+    /// Whether it changes what is stored.
+    pub const fn writes(&self) -> bool {
+        match self {
+            Self::PutManifest(..)
+            | Self::DeleteManifest(..)
+            | Self::DeleteBlob(..)
+            | Self::StartUpload(_)
+            | Self::PatchUpload(_)
+            | Self::PutUpload(_)
+            | Self::DeleteUpload(_) => true,
+            Self::Home
+            | Self::Alive
+            | Self::Ready
+            | Self::Base
+            | Self::Catalog
+            | Self::Tags(_)
+            | Self::GetManifest(..)
+            | Self::GetBlob(..)
+            | Self::GetUpload(_)
+            | Self::Referrers(..)
+            | Self::Options(_) => false,
+        }
+    }
+
     /// Reads a method and a raw path (percent-encoded, without query).
     ///
     /// # Errors

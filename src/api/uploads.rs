@@ -1,9 +1,11 @@
 //! end-4, end-5, end-6, end-11, end-13, end-14: blobs on their way in.
 
 use super::Api;
+use super::access::Caller;
 use super::error::{Failure, parse_digest};
 use super::query::Query;
 use super::respond::{blob_created, upload_headers};
+use crate::auth::Action;
 use crate::http::{Request, Response};
 use crate::oci::{Algorithm, Digest, RepositoryName};
 use crate::registry::Error;
@@ -18,12 +20,13 @@ pub fn start(
     api: &Api,
     request: &mut Request<'_>,
     repository: &RepositoryName,
+    caller: &Caller,
 ) -> Result<Response, Failure> {
     let text = request.query.clone();
     let query = Query::new(text.as_deref());
     if let Some(mount) = query.get("mount") {
         let digest = parse_digest(Some(mount))?;
-        if mount_from(api, repository, &digest, query.get("from"))? {
+        if mount_from(api, repository, &digest, query.get("from"), caller)? {
             return Ok(blob_created(repository, &digest));
         }
     } else if let Some(digest) = query.get("digest") {
@@ -53,24 +56,26 @@ pub fn start(
     Ok(upload_headers(Response::new(202), &key, 0))
 }
 
-/// A mount whose source is malformed, unknown or without the blob turns into an upload; one of a
-/// blob that is here already needs no source.
+/// A mount whose source is malformed, unknown, without the blob or not the caller's to read turns
+/// into an upload; one of a blob that is here already needs no source.
 fn mount_from(
     api: &Api,
     repository: &RepositoryName,
     digest: &Digest,
     from: Option<String>,
+    caller: &Caller,
 ) -> Result<bool, Failure> {
     match api.registry.blob_size(repository, digest) {
         Ok(_) => return Ok(true),
         Err(Error::BlobUnknown { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    let sources = match from {
+    let sources: Vec<RepositoryName> = match from {
         Some(from) => from.parse().into_iter().collect(),
         None => api.registry.mount_sources(digest, MOUNT_SOURCES_MAX)?,
     };
-    for source in &sources {
+    let readable = sources.iter().filter(|own| caller.may(own, Action::Pull));
+    for source in readable {
         if api.registry.mount(repository, digest, source)? {
             return Ok(true);
         }

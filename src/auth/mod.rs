@@ -4,14 +4,17 @@
 //! [`Scope`]s.
 //!
 //! - [`action`], [`scope`], [`glob`], [`identity`], [`policy`]: words and one pure decision.
+//! - [`authenticator`]: the one door for whoever asks.
 
 pub mod action;
+pub mod authenticator;
 pub mod glob;
 pub mod identity;
 pub mod policy;
 pub mod scope;
 
 pub use action::{Action, Actions};
+pub use authenticator::{Asked, Authenticator, Credentials, Realm, Refusal, TOKEN_PATH};
 pub use glob::Glob;
 pub use identity::{Identity, Limit, User, Who};
 pub use policy::{Basis, Decision, Policy, Rule, Subject, WithoutRules};

@@ -106,6 +106,8 @@ pub struct Request<'c> {
     pub headers: Headers,
     /// Who asks.
     pub peer: Peer,
+    /// Whether it came over TLS.
+    pub is_tls: bool,
     /// The body, which is read from the connection as the handler asks for it.
     pub body: Body<'c>,
 }
@@ -125,6 +127,7 @@ impl<'c> Request<'c> {
             query,
             headers,
             peer: Peer::Unix,
+            is_tls: false,
             body,
         }
     }
