@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::api::control::Control;
 use crate::api::jobs::{Jobs, SweepOptions};
-use crate::api::{self, Api};
+use crate::api::{self, Api, limiter, owners};
 use crate::auth::{Authenticator, authenticator};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
@@ -69,6 +69,7 @@ impl From<io::Error> for Error {
 pub struct Coracle {
     registry: Arc<Registry>,
     api: Arc<Api>,
+    auth: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
     settings: Settings,
     /// Where the data is; `None` in memory.
@@ -92,12 +93,13 @@ impl Coracle {
         let auth = Arc::new(open_auth(&settings));
         let api = Arc::new(Api::new(
             Arc::clone(&registry),
-            auth,
+            Arc::clone(&auth),
             api_options(&settings),
         ));
         Ok(Self {
             registry,
             api,
+            auth,
             clock,
             settings,
             layout,
@@ -108,6 +110,11 @@ impl Coracle {
     /// The rules, for commands that work on the store without HTTP.
     pub const fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Whether there is neither an access rule nor an account, so that everybody may do everything.
+    pub fn is_open(&self) -> bool {
+        self.auth.policy().is_open()
     }
 
     /// Answers one request, without a network.
@@ -313,6 +320,16 @@ const fn api_options(settings: &Settings) -> api::Options {
         catalog_page_default: settings.listing.catalog_page_default,
         catalog_page_max: settings.listing.catalog_page_max,
         read_only: settings.server.read_only,
+        limits: limiter::Bounds {
+            client_rate: settings.limits.requests_per_second_per_client,
+            identity_rate: settings.limits.requests_per_second_per_account,
+            identity_running: settings.limits.requests_per_account_max,
+        },
+        uploads: owners::Bounds {
+            of_client: settings.limits.uploads_per_client_max,
+            of_identity: settings.limits.uploads_per_account_max,
+            upload_age: settings.uploads.expire_seconds,
+        },
     }
 }
 

@@ -4,6 +4,8 @@
 //! It comes before anything is looked up, so that what is forbidden and what does not exist look
 //! alike: the decision depends on names alone.
 
+use std::sync::Arc;
+
 use super::Api;
 use super::challenge;
 use super::credentials::{self, Shown};
@@ -84,10 +86,16 @@ impl Need {
 pub struct Caller {
     /// Who it is.
     pub identity: Identity,
-    policy: std::sync::Arc<Policy>,
+    policy: Arc<Policy>,
+    name: Option<String>,
 }
 
 impl Caller {
+    /// The verified name, as rules and logs write it.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Whether the caller may do this to the repository.
     pub fn may(&self, name: &RepositoryName, action: Action) -> bool {
         let resource = Resource::Repository(name.clone());
@@ -118,6 +126,7 @@ pub fn admit(
         return Ok(Caller {
             identity: Identity::ANONYMOUS,
             policy,
+            name: None,
         });
     }
     let mut scopes = need.scopes();
@@ -129,7 +138,13 @@ pub fn admit(
         Err(refusal) => return Err(refused(api, request, refusal, scopes)),
     };
     if is_met(&policy, &identity, &need) {
-        return Ok(Caller { identity, policy });
+        let is_known = !identity.who.is_anonymous();
+        let name = is_known.then(|| identity.who.to_string());
+        return Ok(Caller {
+            identity,
+            policy,
+            name,
+        });
     }
     Err(lacking(api, request, &shown, &identity, scopes))
 }

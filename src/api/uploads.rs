@@ -3,6 +3,7 @@
 use super::Api;
 use super::access::Caller;
 use super::error::{Failure, parse_digest};
+use super::owners::Owner;
 use super::query::Query;
 use super::respond::{blob_created, upload_headers};
 use crate::auth::Action;
@@ -48,7 +49,13 @@ pub fn start(
             }
         },
     };
+    let owner = Owner {
+        client: request.peer.client(),
+        identity: caller.name().map(str::to_owned),
+    };
+    api.owners.may_begin(&owner)?;
     let id = api.registry.start_upload(repository, algorithm)?;
+    api.owners.began(&id, owner);
     let key = UploadKey {
         repository: repository.clone(),
         id,
@@ -99,6 +106,7 @@ pub fn patch(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Re
             key: key.clone(),
             error,
         })?;
+    api.owners.seen(&key.id);
     Ok(upload_headers(Response::new(202), key, offset))
 }
 
@@ -106,18 +114,26 @@ pub fn patch(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Re
 pub fn put(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Response, Failure> {
     let digest = parse_digest(Query::new(request.query.as_deref()).get("digest"))?;
     let chunk = chunk(api, request, key)?;
-    api.registry
-        .finish_upload(key, chunk, &mut request.body, &digest)
-        .map_err(|error| Failure::Upload {
-            key: key.clone(),
-            error,
-        })?;
+    let finished = api
+        .registry
+        .finish_upload(key, chunk, &mut request.body, &digest);
+    if let Ok(()) | Err(Error::DigestMismatch { .. } | Error::UploadUnknown { .. }) = &finished {
+        api.owners.ended(&key.id);
+    }
+    finished.map_err(|error| Failure::Upload {
+        key: key.clone(),
+        error,
+    })?;
     Ok(blob_created(&key.repository, &digest))
 }
 
 /// `DELETE`: the client gives up.
 pub fn cancel(api: &Api, key: &UploadKey) -> Result<Response, Failure> {
-    api.registry.cancel_upload(key)?;
+    let ended = api.registry.cancel_upload(key);
+    if let Ok(()) | Err(Error::UploadUnknown { .. }) = &ended {
+        api.owners.ended(&key.id);
+    }
+    ended?;
     Ok(Response::new(204).header("Docker-Upload-UUID", key.id.to_string()))
 }
 

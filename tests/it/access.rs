@@ -245,3 +245,55 @@ read_only = true
     client.expect_image("a", "v1", &image);
     server.stop_and_check();
 }
+
+#[test]
+fn a_client_has_so_many_requests_a_second() {
+    let server = start_configured("[limits]\nrequests_per_second_per_client = 1\n", &[]);
+    let mut client = server.client();
+    client.get("/v2/").expect(200);
+    // However slow this is: of a hundred requests in a row, some come within a second.
+    let refused = (0..100).find_map(|_| {
+        let answer = client.get("/v2/");
+        (answer.status == 429).then_some(answer)
+    });
+    let refused = refused.expect("one of them is refused");
+    assert_eq!(refused.header("Retry-After"), Some("1"));
+    refused.expect_error(429, "TOOMANYREQUESTS");
+}
+
+#[test]
+fn a_client_has_so_many_unfinished_uploads() {
+    for_each_shape_configured("[limits]\nuploads_per_client_max = 2\n", |server| {
+        let mut client = server.client();
+        let first = client.start_upload("a");
+        let second = client.start_upload("b");
+        let start = "/v2/c/blobs/uploads/";
+        let refused = client.post(start, "").expect_error(429, "TOOMANYREQUESTS");
+        assert_eq!(refused.header("Retry-After"), Some("30"));
+        // What is there goes on, and one that ends makes room.
+        client
+            .finish_upload(&first, &digest_of(b"hello"), b"hello")
+            .expect(201);
+        let third = client.start_upload("c");
+        client.post(start, "").expect(429);
+        client.delete(&second).expect(204);
+        client.delete(&third).expect(204);
+        client.start_upload("a");
+        client.push_blob("a", b"in one request");
+    });
+}
+
+#[test]
+fn an_open_registry_on_a_public_address_says_so() {
+    let warning = "closes it";
+    let mut public = start_configured(
+        "[server]\nlisten = [\"0.0.0.0:0\"]\n",
+        &["--listen", "0.0.0.0:0"],
+    );
+    assert!(public.log().contains(warning));
+    public.stop();
+    let ruled = start_configured(PUBLIC, &["--listen", "0.0.0.0:0"]);
+    assert!(!ruled.log().contains(warning));
+    let loopback = start_configured("", &[]);
+    assert!(!loopback.log().contains(warning));
+}
