@@ -8,12 +8,14 @@
 pub mod action;
 pub mod glob;
 pub mod identity;
+pub mod logins;
 pub mod policy;
 pub mod scope;
 
 pub use action::{Action, Actions};
 pub use glob::Glob;
 pub use identity::{Identity, Limit, User, Who};
+pub use logins::{LoginRefusal, Logins, Principal};
 pub use policy::{Basis, Decision, Policy, Rule, Subject, WithoutRules};
 pub use scope::{Resource, Scope};
 
