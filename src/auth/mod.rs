@@ -10,6 +10,7 @@ pub mod action;
 pub mod authenticator;
 pub mod glob;
 pub mod identity;
+pub mod logins;
 pub mod policy;
 pub mod scope;
 
@@ -17,6 +18,7 @@ pub use action::{Action, Actions};
 pub use authenticator::{Asked, Authenticator, Credentials, Realm, Refusal, TOKEN_PATH};
 pub use glob::Glob;
 pub use identity::{Identity, Limit, User, Who};
+pub use logins::{LoginRefusal, Logins, Principal};
 pub use policy::{Basis, Decision, Policy, Rule, Subject, WithoutRules};
 pub use scope::{Resource, Scope};
 
