@@ -3,18 +3,27 @@
 //! It knows no word of HTTP: no header, no status, no query. What a request needs comes in as
 //! [`Scope`]s.
 //!
-//! - [`action`], [`scope`], [`glob`], [`identity`], [`policy`]: words and one pure decision.
+//! - [`action`], [`scope`], [`glob`], [`identity`], [`policy`]: words and one pure decision;
+//! - [`jwt`]: tokens of an external token server;
+//! - [`issuer`], [`principal`]: tokens of our own, and whose they are.
 
 pub mod action;
+mod cache;
 pub mod glob;
 pub mod identity;
+pub mod issuer;
+pub mod jwt;
 pub mod policy;
+pub mod principal;
 pub mod scope;
 
 pub use action::{Action, Actions};
 pub use glob::Glob;
 pub use identity::{Identity, Limit, User, Who};
+pub use issuer::{Holder, Issued, Issuer, Lifetimes};
+pub use jwt::TokenError;
 pub use policy::{Basis, Decision, Policy, Rule, Subject, WithoutRules};
+pub use principal::{Accounts, LoginRefusal, Principal};
 pub use scope::{Resource, Scope};
 
 /// How clients are asked to log in.
