@@ -5,40 +5,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use super::identity::Identity;
+use super::principal::{Accounts, LoginRefusal, Principal};
 use crate::clock::Clock;
 use crate::store;
 use crate::store::catalog::Catalog;
-
-/// Whom a token of the registry was given to, to be looked up again when it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Principal {
-    /// A user of the catalog or of the htpasswd file.
-    User(String),
-    /// A machine's token.
-    Token(String),
-}
-
-/// Why a login was refused.
-#[derive(Debug)]
-pub enum LoginRefusal {
-    /// The name or the password is wrong, or the user is not let in; which of them is not said.
-    Wrong,
-    /// Too many failures came from this client, or for this name.
-    Throttled {
-        /// When it is worth trying again.
-        retry_after: Duration,
-    },
-    /// More logins are being verified than there is room for.
-    Busy {
-        /// When it is worth trying again.
-        retry_after: Duration,
-    },
-    /// The accounts could not be read.
-    Store(store::Error),
-}
 
 /// How logins are verified.
 #[derive(Clone, Debug, Default)]
@@ -120,4 +92,23 @@ impl Logins {
 
     /// Reads the htpasswd file again now.
     pub fn reload(&self) {}
+}
+
+impl Accounts for Logins {
+    fn verify(
+        &self,
+        user: &str,
+        password: &str,
+        client: Option<IpAddr>,
+    ) -> Result<Identity, LoginRefusal> {
+        Self::verify(self, user, password, client)
+    }
+
+    fn resolve(&self, principal: &Principal) -> Result<Option<(Identity, u64)>, store::Error> {
+        Self::resolve(self, principal)
+    }
+
+    fn generation(&self) -> u64 {
+        Self::generation(self)
+    }
 }
