@@ -85,7 +85,7 @@ impl Need {
 /// Who sent a request, and the rules that hold for it.
 pub struct Caller {
     /// Who it is.
-    pub identity: Identity,
+    pub identity: Arc<Identity>,
     policy: Arc<Policy>,
     name: Option<String>,
 }
@@ -124,7 +124,7 @@ pub fn admit(
     let need = route.map_or_else(Need::of_error, Need::of);
     if policy.is_open() || need == Need::Nothing {
         return Ok(Caller {
-            identity: Identity::ANONYMOUS,
+            identity: Arc::new(Identity::ANONYMOUS),
             policy,
             name: None,
         });

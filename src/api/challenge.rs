@@ -21,6 +21,14 @@ pub fn write(
     let realm = match realm {
         Realm::Address(address) => address.to_owned(),
         Realm::Path(path) => format!("{}{path}", base(auth.url(), request)),
+        Realm::Autoredirect(path) => {
+            let scheme = forwarded_scheme(request).unwrap_or("https");
+            format!(
+                "{scheme}://{}/{}",
+                host(request),
+                path.trim_start_matches('/')
+            )
+        }
     };
     let mut value = format!(
         "Bearer realm=\"{}\",service=\"{}\"",
@@ -44,15 +52,23 @@ pub fn base(configured: Option<&str>, request: &Request<'_>) -> String {
     if let Some(url) = configured {
         return url.trim_end_matches('/').to_owned();
     }
-    let forwarded = request.headers.get("x-forwarded-proto");
-    let scheme = match forwarded.map(|value| value.split(',').next().unwrap_or_default().trim()) {
-        Some("https") => "https",
-        Some("http") => "http",
-        _ if request.is_tls => "https",
-        _ => "http",
-    };
-    let host = request.headers.get("host").unwrap_or("localhost");
-    format!("{scheme}://{host}")
+    let own = if request.is_tls { "https" } else { "http" };
+    let scheme = forwarded_scheme(request).unwrap_or(own);
+    format!("{scheme}://{}", host(request))
+}
+
+/// The scheme by which a client reached the proxy in front.
+fn forwarded_scheme(request: &Request<'_>) -> Option<&'static str> {
+    let value = request.headers.get("x-forwarded-proto")?;
+    match value.split(',').next().unwrap_or_default().trim() {
+        "https" => Some("https"),
+        "http" => Some("http"),
+        _ => None,
+    }
+}
+
+fn host<'r>(request: &'r Request<'_>) -> &'r str {
+    request.headers.get("host").unwrap_or("localhost")
 }
 
 /// Text as it may stand between quotes (RFC 9110 section 5.6.4).

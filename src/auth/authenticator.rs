@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use super::Challenge;
 use super::identity::Identity;
+use super::issuer::Issuer;
+use super::jwt::{TokenError, Verifier};
+use super::logins::Logins;
 use super::policy::{Policy, Rule, WithoutRules};
+use super::principal::LoginRefusal;
 use crate::store;
 
 /// A credential as it was shown.
@@ -73,6 +77,31 @@ pub enum Realm<'a> {
     Address(&'a str),
     /// At this path of the registry, by whichever address the client reached it.
     Path(&'a str),
+    /// At this path of the host that the client asked, over TLS unless a proxy says otherwise:
+    /// Distribution's `autoredirect`.
+    Autoredirect(&'a str),
+}
+
+/// Who verifies what is shown.
+pub enum Verifiers {
+    /// The registry itself, by its accounts and its own tokens.
+    Own {
+        /// Verifies passwords and machines' tokens.
+        logins: Arc<Logins>,
+        /// Issues Bearer tokens and verifies them.
+        issuer: Issuer,
+    },
+    /// An external token server, which knows the accounts and decides who may do what.
+    TokenServer {
+        /// Verifies its tokens.
+        verifier: Verifier,
+        /// Where clients get them; `None` at a path of the host that they asked.
+        realm: Option<String>,
+        /// That path.
+        path: String,
+        /// What it knows this registry by.
+        service: String,
+    },
 }
 
 /// What an operator decides about logins.
@@ -89,6 +118,7 @@ pub struct Options {
 /// Verifies credentials, and holds the rules.
 pub struct Authenticator {
     options: Options,
+    verifiers: Verifiers,
     /// The rules as they hold with accounts, and as they hold without.
     policies: RwLock<Policies>,
 }
@@ -103,9 +133,10 @@ pub const TOKEN_PATH: &str = "/v2/token";
 
 impl Authenticator {
     /// The door with these rules.
-    pub fn new(options: Options, rules: Vec<Rule>) -> Self {
+    pub fn new(options: Options, rules: Vec<Rule>, verifiers: Verifiers) -> Self {
         Self {
             options,
+            verifiers,
             policies: RwLock::new(Policies::of(rules)),
         }
     }
@@ -134,15 +165,60 @@ impl Authenticator {
         self.options.url.as_deref()
     }
 
+    /// Passwords and machines' tokens; `None` where a token server knows the accounts.
+    pub const fn logins(&self) -> Option<&Arc<Logins>> {
+        match &self.verifiers {
+            Verifiers::Own { logins, .. } => Some(logins),
+            Verifiers::TokenServer { .. } => None,
+        }
+    }
+
+    /// What issues the registry's own tokens; `None` where a token server does.
+    pub const fn issuer(&self) -> Option<&Issuer> {
+        match &self.verifiers {
+            Verifiers::Own { issuer, .. } => Some(issuer),
+            Verifiers::TokenServer { .. } => None,
+        }
+    }
+
+    /// What the registry calls itself.
+    pub fn realm(&self) -> &str {
+        &self.options.realm
+    }
+
     /// How a client is asked to log in.
     pub fn asks(&self) -> Asked<'_> {
-        let realm = self.options.realm.as_str();
-        match self.options.challenge {
-            Challenge::Basic => Asked::Basic { realm },
-            Challenge::Auto | Challenge::Bearer => Asked::Bearer {
-                realm: Realm::Path(TOKEN_PATH),
-                service: realm,
+        let own = self.options.realm.as_str();
+        match &self.verifiers {
+            Verifiers::TokenServer {
+                realm,
+                path,
+                service,
+                ..
+            } => Asked::Bearer {
+                realm: realm
+                    .as_deref()
+                    .map_or(Realm::Autoredirect(path), Realm::Address),
+                service,
             },
+            Verifiers::Own { logins, .. } if self.asks_for_passwords(logins) => {
+                Asked::Basic { realm: own }
+            }
+            Verifiers::Own { .. } => Asked::Bearer {
+                realm: Realm::Path(TOKEN_PATH),
+                service: own,
+            },
+        }
+    }
+
+    /// With an htpasswd file alone the registry asks just as Distribution does. In all other cases
+    /// a token is better: docker learns from a challenge for passwords that nothing can be had
+    /// without one.
+    fn asks_for_passwords(&self, logins: &Logins) -> bool {
+        match self.options.challenge {
+            Challenge::Basic => true,
+            Challenge::Bearer => false,
+            Challenge::Auto => logins.is_htpasswd_alone() && self.policy().rules.is_empty(),
         }
     }
 
@@ -153,16 +229,56 @@ impl Authenticator {
     pub fn identify(
         &self,
         credentials: &Credentials<'_>,
-        _client: Option<IpAddr>,
-    ) -> Result<Identity, Refusal> {
-        match credentials {
-            Credentials::None => Ok(Identity::ANONYMOUS),
-            _ => Err(Refusal::Wrong),
+        client: Option<IpAddr>,
+    ) -> Result<Arc<Identity>, Refusal> {
+        match (&self.verifiers, credentials) {
+            (_, Credentials::None) => Ok(Arc::new(Identity::ANONYMOUS)),
+            (Verifiers::TokenServer { verifier, .. }, Credentials::Bearer(token)) => {
+                Ok(verifier.verify(token)?)
+            }
+            // As if nothing had been shown.
+            (Verifiers::TokenServer { .. }, _) => Err(Refusal::Wrong),
+            (Verifiers::Own { logins, issuer }, Credentials::Bearer(token)) => {
+                match logins.machine_token(token).map_err(Refusal::Store)? {
+                    Some(identity) => Ok(Arc::new(identity)),
+                    None => Ok(issuer.verify(token)?),
+                }
+            }
+            (Verifiers::Own { logins, .. }, Credentials::Basic { user, password }) => {
+                Ok(Arc::new(logins.verify(user, password, client)?))
+            }
+            (Verifiers::Own { .. }, Credentials::Unreadable) => Err(Refusal::Wrong),
         }
     }
 
-    const fn is_closed(&self) -> bool {
-        false
+    fn is_closed(&self) -> bool {
+        match &self.verifiers {
+            Verifiers::Own { logins, .. } => logins.has_accounts(),
+            Verifiers::TokenServer { .. } => true,
+        }
+    }
+}
+
+impl From<TokenError> for Refusal {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Store(error) => Self::Store(error),
+            error => {
+                log::debug!("{error}");
+                Self::Token(error.code())
+            }
+        }
+    }
+}
+
+impl From<LoginRefusal> for Refusal {
+    fn from(refusal: LoginRefusal) -> Self {
+        match refusal {
+            LoginRefusal::Wrong => Self::Wrong,
+            LoginRefusal::Throttled { retry_after } => Self::Throttled { retry_after },
+            LoginRefusal::Busy { retry_after } => Self::Busy { retry_after },
+            LoginRefusal::Store(error) => Self::Store(error),
+        }
     }
 }
 

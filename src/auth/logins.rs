@@ -85,6 +85,11 @@ impl Logins {
         false
     }
 
+    /// Whether an htpasswd file is all there is: no user and no token of the catalog.
+    pub fn is_htpasswd_alone(&self) -> bool {
+        false
+    }
+
     /// What is wrong with the htpasswd file at this moment, for health: an edit that was not taken.
     pub fn htpasswd_problem(&self) -> Option<String> {
         None

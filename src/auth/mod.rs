@@ -22,7 +22,7 @@ pub mod principal;
 pub mod scope;
 
 pub use action::{Action, Actions};
-pub use authenticator::{Asked, Authenticator, Credentials, Realm, Refusal, TOKEN_PATH};
+pub use authenticator::{Asked, Authenticator, Credentials, Realm, Refusal, TOKEN_PATH, Verifiers};
 pub use glob::Glob;
 pub use identity::{Identity, Limit, User, Who};
 pub use issuer::{Holder, Issued, Issuer, Lifetimes};

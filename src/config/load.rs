@@ -124,6 +124,7 @@ impl Effective {
         }
         ConfigError::unless_empty(all_problems)?;
         ConfigError::unless_empty(rules::problems(&effective))?;
+        ConfigError::unless_empty(rules::of_token_server(&effective, &all_rules))?;
         let plain: Vec<Value> = effective.iter().map(|(value, _)| value.clone()).collect();
         let mut settings = Settings::assemble(&plain).ok_or_else(|| {
             let why = "a number does not fit this machine";

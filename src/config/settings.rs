@@ -279,6 +279,13 @@ settings! {
     }
 }
 
+impl Token {
+    /// Whether a token server knows the accounts.
+    pub const fn is_used(&self) -> bool {
+        self.realm.is_some() || self.autoredirect
+    }
+}
+
 impl Limits {
     /// These limits as the HTTP server takes them; what has no setting keeps its default.
     pub fn http(&self, stop_timeout: Duration) -> crate::http::Limits {
