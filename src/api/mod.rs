@@ -15,6 +15,7 @@ mod respond;
 pub mod route;
 #[cfg(test)]
 mod tests;
+pub mod token;
 mod uploads;
 
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub struct Api {
     registry: Arc<Registry>,
     options: Options,
     ids: RequestIds,
+    /// Where tokens are to be had, when they are our own.
+    token: Option<token::Endpoint>,
     /// Large manifests that are dealt with at this moment.
     large_manifests: AtomicUsize,
 }
@@ -69,8 +72,16 @@ impl Api {
             registry,
             options,
             ids: RequestIds::new(),
+            token: None,
             large_manifests: AtomicUsize::new(0),
         }
+    }
+
+    /// The same with a token endpoint.
+    #[must_use]
+    pub fn with_tokens(mut self, endpoint: token::Endpoint) -> Self {
+        self.token = Some(endpoint);
+        self
     }
 
     fn dispatch(&self, request: &mut Request<'_>) -> Result<Response, Failure> {
@@ -79,6 +90,7 @@ impl Api {
             Route::Alive => Ok(health::alive()),
             Route::Ready => Ok(health::ready(self)),
             Route::Base => Ok(health::base()),
+            Route::Token => token::answer(self.token.as_ref(), request),
             Route::Catalog => lists::catalog(self, request),
             Route::Tags(name) => lists::tags(self, request, &name),
             Route::GetManifest(name, reference) => manifests::get(self, request, &name, &reference),

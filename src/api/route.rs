@@ -21,6 +21,8 @@ pub enum Route {
     Ready,
     /// end-1: `GET /v2/`
     Base,
+    /// `GET /v2/token`, `POST /v2/token`: a token for a credential.
+    Token,
     /// `GET /v2/_catalog`
     Catalog,
     /// end-8: `GET /v2/<name>/tags/list`
@@ -91,9 +93,13 @@ pub enum RouteError {
     },
 }
 
+/// Where tokens are to be had.
+pub const TOKEN_PATH: &str = "/v2/token";
+
 const READ: &str = "GET, HEAD, OPTIONS";
 const MANIFEST: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 const BLOB: &str = "GET, HEAD, DELETE, OPTIONS";
+const TOKEN: &str = "GET, POST, OPTIONS";
 const START: &str = "POST, OPTIONS";
 const UPLOAD: &str = "GET, HEAD, PATCH, PUT, DELETE, OPTIONS";
 
@@ -114,6 +120,14 @@ impl Route {
         };
         if let Some(route) = fixed {
             return read_only(method, || Ok(route));
+        }
+        if path == TOKEN_PATH {
+            // No HEAD: each answer is a new token.
+            return match method {
+                Method::Get | Method::Post => Ok(Self::Token),
+                Method::Options => Ok(Self::Options(TOKEN)),
+                _ => Err(RouteError::MethodNotAllowed { allow: TOKEN }),
+            };
         }
         let rest = path.strip_prefix("/v2/").ok_or(RouteError::NotFound)?;
         if let Some(name) = rest.strip_suffix("/tags/list") {
