@@ -45,6 +45,7 @@ impl Failure {
             Self::Configuration(_) => Exit::Configuration,
             Self::Command(Error::Store(error)) => error.into(),
             Self::Command(Error::Io(error)) => Exit::of_io(error),
+            Self::Command(Error::Setting(_)) => Exit::Configuration,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! [`Coracle`] is also how a program embeds a registry: open it, give it requests, or let it
 //! serve. Nothing here prints or decides a rule.
 
+mod auth;
+
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
@@ -15,7 +17,7 @@ use std::time::Duration;
 use crate::api::control::Control;
 use crate::api::jobs::{Jobs, SweepOptions};
 use crate::api::{self, Api, limiter, owners};
-use crate::auth::{Authenticator, authenticator};
+use crate::auth::Authenticator;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server, ServerHandle};
@@ -40,6 +42,8 @@ pub enum Error {
     Store(store::Error),
     /// An address could not be listened on, or a thread not started.
     Io(io::Error),
+    /// What a setting names cannot be used.
+    Setting(String),
 }
 
 impl fmt::Display for Error {
@@ -47,6 +51,7 @@ impl fmt::Display for Error {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
+            Self::Setting(why) => why.fmt(f),
         }
     }
 }
@@ -89,13 +94,16 @@ impl Coracle {
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
         let blobs = open_blobs(&settings, layout.as_ref())?;
         let catalog = Arc::new(open_catalog(&settings, layout.as_ref(), &clock, &blobs)?);
-        let registry = Arc::new(Registry::new(catalog, blobs, rules(&settings)));
-        let auth = Arc::new(open_auth(&settings));
-        let api = Arc::new(Api::new(
-            Arc::clone(&registry),
-            Arc::clone(&auth),
-            api_options(&settings),
-        ));
+        let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
+        let registry = Arc::new(registry);
+        let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
+        let auth = Arc::new(auth);
+        let options = api_options(&settings);
+        let mut api = Api::new(Arc::clone(&registry), Arc::clone(&auth), options);
+        if let Some(endpoint) = auth::endpoint(&auth) {
+            api = api.with_tokens(endpoint);
+        }
+        let api = Arc::new(api);
         Ok(Self {
             registry,
             api,
@@ -291,15 +299,6 @@ fn open_catalog(
         options,
         Box::new(move |shards| blobs.sync_shards(shards)),
     )?)
-}
-
-fn open_auth(settings: &Settings) -> Authenticator {
-    let options = authenticator::Options {
-        challenge: settings.auth.challenge,
-        realm: settings.auth.realm.clone(),
-        url: settings.server.url.clone(),
-    };
-    Authenticator::new(options, settings.access.clone())
 }
 
 const fn rules(settings: &Settings) -> registry::Options {

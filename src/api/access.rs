@@ -38,7 +38,9 @@ impl Need {
         let pull = Actions::of(Action::Pull);
         let delete = Actions::of(Action::Delete);
         match route {
-            Route::Home | Route::Alive | Route::Ready | Route::Options(_) => Self::Nothing,
+            Route::Home | Route::Alive | Route::Ready | Route::Token | Route::Options(_) => {
+                Self::Nothing
+            }
             Route::Base => Self::Credential,
             Route::Catalog => Self::Catalog,
             Route::Tags(name)

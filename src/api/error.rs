@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::respond::{self, json_body};
 use super::route::RouteError;
+use super::token;
 use crate::auth::Scope;
 use crate::http::{BodyError, Response};
 use crate::oci::{Digest, DigestError, ErrorCode, Tag, TagError};
@@ -92,6 +93,8 @@ pub enum Failure {
     },
     /// Nothing may be written.
     ReadOnly,
+    /// The token endpoint gives no token.
+    Token(token::Refusal),
     /// The registry said no.
     Registry(Error),
 }
@@ -149,8 +152,13 @@ pub fn render(failure: &Failure, request_id: &str) -> Response {
         .into_iter()
         .map(|told| entry(told, request_id))
         .collect();
-    let mut response = json_body(Response::new(status), &json!({ "errors": list }));
+    let mut body = json!({ "errors": list });
+    if let Failure::Token(refusal) = failure {
+        refusal.extend(&mut body);
+    }
+    let mut response = json_body(Response::new(status), &body);
     match failure {
+        Failure::Token(refusal) => response = refusal.sign(response),
         Failure::Route(RouteError::MethodNotAllowed { allow }) => {
             response = response.header("Allow", *allow);
         }
@@ -257,6 +265,7 @@ fn tell(failure: &Failure) -> Vec<Told> {
             Code::BlobUploadInvalid,
             format!("Content-Range must be <first byte>-<last byte> and is {found:?}"),
         ),
+        Failure::Token(refusal) => Told::new(refusal.status(), refusal.code(), refusal),
         Failure::Registry(Error::ManifestReferencesMissing { digests }) => {
             return missing(digests);
         }

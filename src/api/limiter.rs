@@ -149,8 +149,9 @@ impl<K: Hash + Eq> Rates<K> {
         if let Some(clock) = clocks.get_mut(key) {
             let next = (*clock).max(now) + self.share;
             let ahead = next.saturating_duration_since(now);
-            if ahead > Duration::from_secs(1) {
-                return Err(ahead - Duration::from_secs(1));
+            let too_far = ahead.saturating_sub(Duration::from_secs(1));
+            if !too_far.is_zero() {
+                return Err(too_far);
             }
             *clock = next;
             return Ok(());

@@ -20,6 +20,7 @@ mod respond;
 pub mod route;
 #[cfg(test)]
 mod tests;
+pub mod token;
 mod uploads;
 
 use std::sync::Arc;
@@ -79,6 +80,8 @@ pub struct Api {
     ids: RequestIds,
     limiter: Limiter,
     owners: Owners,
+    /// Where tokens are to be had, when they are our own.
+    token: Option<token::Endpoint>,
     /// Large manifests that are dealt with at this moment.
     large_manifests: AtomicUsize,
 }
@@ -93,8 +96,16 @@ impl Api {
             ids: RequestIds::new(),
             limiter: Limiter::new(options.limits),
             owners: Owners::new(options.uploads),
+            token: None,
             large_manifests: AtomicUsize::new(0),
         }
+    }
+
+    /// The same with a token endpoint.
+    #[must_use]
+    pub fn with_tokens(mut self, endpoint: token::Endpoint) -> Self {
+        self.token = Some(endpoint);
+        self
     }
 
     fn dispatch(&self, request: &mut Request<'_>, known: &mut Known) -> Result<Response, Failure> {
@@ -122,6 +133,7 @@ impl Api {
             Route::Alive => Ok(health::alive()),
             Route::Ready => Ok(health::ready(self)),
             Route::Base => Ok(health::base()),
+            Route::Token => token::answer(self.token.as_ref(), request),
             Route::Catalog => lists::catalog(self, request, caller),
             Route::Tags(name) => lists::tags(self, request, &name),
             Route::GetManifest(name, reference) => manifests::get(self, request, &name, &reference),

@@ -414,12 +414,32 @@ proptest! {
     }
 }
 
-fn open() -> crate::auth::authenticator::Options {
-    crate::auth::authenticator::Options {
-        challenge: crate::auth::Challenge::Auto,
+/// Everybody may do everything.
+fn open(registry: &crate::registry::Registry) -> crate::auth::Authenticator {
+    use std::sync::Arc;
+
+    use crate::auth::{
+        Accounts, Authenticator, Challenge, Issuer, Lifetimes, Logins, Verifiers, authenticator,
+        logins,
+    };
+    use crate::clock::{Clock, SystemClock};
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let catalog = Arc::clone(registry.catalog());
+    let logins = Logins::open(catalog, Arc::clone(&clock), logins::Options::default());
+    let logins = Arc::new(logins.expect("no accounts"));
+    let accounts: Arc<dyn Accounts> = Arc::<Logins>::clone(&logins);
+    let lifetimes = Lifetimes {
+        access: std::time::Duration::from_secs(60),
+        refresh: std::time::Duration::from_secs(60),
+    };
+    let issuer = Arc::new(Issuer::new(&[7; 32], lifetimes, accounts, clock));
+    let options = authenticator::Options {
+        challenge: Challenge::Auto,
         realm: "coracle".to_owned(),
         url: None,
-    }
+    };
+    Authenticator::new(options, Vec::new(), Verifiers::Own { logins, issuer })
 }
 
 #[test]
@@ -496,7 +516,7 @@ fn more_large_manifests_than_there_are_places_are_told_to_come_back() {
     use crate::http::{Body, Handler, Headers, Request};
 
     let registry = crate::registry::tests::in_memory(crate::registry::Options::default());
-    let auth = crate::auth::Authenticator::new(open(), Vec::new());
+    let auth = open(&registry);
     let api = super::Api::new(
         Arc::new(registry),
         Arc::new(auth),

@@ -89,12 +89,12 @@ pub enum Verifiers {
         /// Verifies passwords and machines' tokens.
         logins: Arc<Logins>,
         /// Issues Bearer tokens and verifies them.
-        issuer: Issuer,
+        issuer: Arc<Issuer>,
     },
     /// An external token server, which knows the accounts and decides who may do what.
     TokenServer {
         /// Verifies its tokens.
-        verifier: Verifier,
+        verifier: Box<Verifier>,
         /// Where clients get them; `None` at a path of the host that they asked.
         realm: Option<String>,
         /// That path.
@@ -174,7 +174,7 @@ impl Authenticator {
     }
 
     /// What issues the registry's own tokens; `None` where a token server does.
-    pub const fn issuer(&self) -> Option<&Issuer> {
+    pub const fn issuer(&self) -> Option<&Arc<Issuer>> {
         match &self.verifiers {
             Verifiers::Own { issuer, .. } => Some(issuer),
             Verifiers::TokenServer { .. } => None,
@@ -236,8 +236,6 @@ impl Authenticator {
             (Verifiers::TokenServer { verifier, .. }, Credentials::Bearer(token)) => {
                 Ok(verifier.verify(token)?)
             }
-            // As if nothing had been shown.
-            (Verifiers::TokenServer { .. }, _) => Err(Refusal::Wrong),
             (Verifiers::Own { logins, issuer }, Credentials::Bearer(token)) => {
                 match logins.machine_token(token).map_err(Refusal::Store)? {
                     Some(identity) => Ok(Arc::new(identity)),
@@ -247,7 +245,8 @@ impl Authenticator {
             (Verifiers::Own { logins, .. }, Credentials::Basic { user, password }) => {
                 Ok(Arc::new(logins.verify(user, password, client)?))
             }
-            (Verifiers::Own { .. }, Credentials::Unreadable) => Err(Refusal::Wrong),
+            (Verifiers::TokenServer { .. }, Credentials::Basic { .. })
+            | (_, Credentials::Unreadable) => Err(Refusal::Wrong),
         }
     }
 

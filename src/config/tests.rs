@@ -133,18 +133,32 @@ fn counts_fit_a_small_host() {
 fn every_key_can_be_set_by_the_file_and_by_its_variable() {
     for key in KEYS {
         let text = another_value(key);
-        let toml = format!(
+        let mut toml = format!(
             "[{}]\n{} = {}\n",
             key.section,
             key.name,
             in_toml(key, &text)
         );
+        let mut variables = vec![(key.variable(), text)];
+        // A token server needs all of these.
+        let companions = ["realm", "service", "issuer", "jwks"].into_iter();
+        for other in companions.filter(|other| key.section == "token" && *other != key.name) {
+            toml = format!("{toml}{other} = \"x\"\n");
+            variables.push((
+                format!("CORACLE_TOKEN_{}", other.to_uppercase()),
+                "x".to_owned(),
+            ));
+        }
+        let variables: Vec<(&str, &str)> = variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         let by_file = Effective::load(&Sources {
             file: Some(written(&toml).1),
             ..Sources::default()
         });
         let by_file = by_file.unwrap_or_else(|error| panic!("{error}"));
-        let by_variable = Effective::load(&sources(&[(&key.variable(), &text)]));
+        let by_variable = Effective::load(&sources(&variables));
         let by_variable = by_variable.unwrap_or_else(|error| panic!("{error}"));
         let default = Effective::load(&Sources::default()).unwrap();
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Error;
+use crate::api::token::Endpoint;
 use crate::auth::jwt::{self, Algorithm, Verifier};
 use crate::auth::{Accounts, Authenticator, Issuer, Lifetimes, Logins, Verifiers};
 use crate::auth::{authenticator, logins};
@@ -49,7 +50,8 @@ fn own(
     let options = logins::Options {
         htpasswd: settings.auth.htpasswd.clone(),
     };
-    let logins = Logins::open(Arc::clone(catalog), Arc::clone(clock), options)?;
+    let logins = Logins::open(Arc::clone(catalog), Arc::clone(clock), options)
+        .map_err(|error| Error::Setting(format!("{error:?}")))?;
     let logins = Arc::new(logins);
     let secret = match layout {
         Some(layout) => token_key::load_or_make(layout)?,
@@ -60,7 +62,7 @@ fn own(
         refresh: settings.auth.refresh_token_seconds,
     };
     let accounts: Arc<dyn Accounts> = Arc::<Logins>::clone(&logins);
-    let issuer = Issuer::new(&secret, lifetimes, accounts, Arc::clone(clock));
+    let issuer = Arc::new(Issuer::new(&secret, lifetimes, accounts, Arc::clone(clock)));
     Ok(Verifiers::Own { logins, issuer })
 }
 
@@ -84,9 +86,23 @@ fn token_server(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Verifiers
     let verifier = Verifier::open(options, Arc::clone(clock))
         .map_err(|error| Error::Setting(error.to_string()))?;
     Ok(Verifiers::TokenServer {
-        verifier,
+        verifier: Box::new(verifier),
         realm: token.realm.clone().filter(|_| !token.autoredirect),
         path: token.autoredirect_path.clone(),
         service,
+    })
+}
+
+/// Where the registry's own tokens are to be had; `None` where a token server gives them.
+pub(super) fn endpoint(auth: &Arc<Authenticator>) -> Option<Endpoint> {
+    let (logins, issuer) = (auth.logins()?, auth.issuer()?);
+    let accounts: Arc<dyn Accounts> = Arc::<Logins>::clone(logins);
+    let own = Arc::clone(auth);
+    Some(Endpoint {
+        issuer: Arc::clone(issuer),
+        accounts,
+        grants: Box::new(move |identity, scope| own.policy().intersection(identity, scope)),
+        service: auth.realm().to_owned(),
+        realm: auth.realm().to_owned(),
     })
 }
