@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::api::control::Control;
 use crate::api::jobs::{Jobs, SweepOptions};
 use crate::api::{self, Api};
+use crate::auth::logins::{self, Logins, OpenError};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server, ServerHandle};
@@ -39,6 +40,8 @@ pub enum Error {
     Store(store::Error),
     /// An address could not be listened on, or a thread not started.
     Io(io::Error),
+    /// What a setting names is not as it must be: a sentence.
+    Setting(String),
 }
 
 impl fmt::Display for Error {
@@ -46,6 +49,7 @@ impl fmt::Display for Error {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
+            Self::Setting(sentence) => f.write_str(sentence),
         }
     }
 }
@@ -64,9 +68,27 @@ impl From<io::Error> for Error {
     }
 }
 
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        use crate::auth::htpasswd::FileError;
+        match error {
+            OpenError::Store(error) => Self::Store(error),
+            OpenError::Random(error) => Self::Io(error),
+            // Who may not read it has to change permissions, not the setting.
+            OpenError::Htpasswd(FileError::Io(_, ref reason))
+                if reason.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Self::Io(io::Error::new(reason.kind(), error.to_string()))
+            }
+            OpenError::Htpasswd(_) => Self::Setting(format!("auth.htpasswd: {error}")),
+        }
+    }
+}
+
 /// An open registry. Closed by [`close`](Coracle::close) or when dropped.
 pub struct Coracle {
     registry: Arc<Registry>,
+    logins: Arc<Logins>,
     api: Arc<Api>,
     clock: Arc<dyn Clock>,
     settings: Settings,
@@ -87,10 +109,17 @@ impl Coracle {
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
         let blobs = open_blobs(&settings, layout.as_ref())?;
         let catalog = Arc::new(open_catalog(&settings, layout.as_ref(), &clock, &blobs)?);
+        let logins = Logins::open(
+            Arc::clone(&catalog),
+            Arc::clone(&clock),
+            login_options(&settings),
+        );
+        let logins = Arc::new(logins?);
         let registry = Arc::new(Registry::new(catalog, blobs, rules(&settings)));
         let api = Arc::new(Api::new(Arc::clone(&registry), api_options(&settings)));
         Ok(Self {
             registry,
+            logins,
             api,
             clock,
             settings,
@@ -102,6 +131,11 @@ impl Coracle {
     /// The rules, for commands that work on the store without HTTP.
     pub const fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Accounts and logins, for commands that work on the store without HTTP.
+    pub const fn logins(&self) -> &Arc<Logins> {
+        &self.logins
     }
 
     /// Answers one request, without a network.
@@ -151,7 +185,10 @@ impl Coracle {
     }
 
     fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
-        let handler = Arc::new(Control::new(Arc::clone(&self.registry)));
+        let handler = Arc::new(Control::new(
+            Arc::clone(&self.registry),
+            Arc::clone(&self.logins),
+        ));
         let limits = Limits {
             workers_max: CONTROL_WORKERS_MAX,
             workers_min: 1,
@@ -289,6 +326,14 @@ const fn rules(settings: &Settings) -> registry::Options {
         blob_bytes_max: settings.limits.blob_bytes_max,
         referrers_bytes_max: settings.referrers.bytes_max,
     }
+}
+
+fn login_options(settings: &Settings) -> logins::Options {
+    let options = logins::Options {
+        htpasswd: settings.auth.htpasswd.clone(),
+        ..logins::Options::default()
+    };
+    options.for_workers(settings.limits.workers_max)
 }
 
 const fn api_options(settings: &Settings) -> api::Options {

@@ -5,6 +5,7 @@
 
 mod blobs;
 pub mod control;
+mod control_accounts;
 pub mod error;
 mod health;
 pub mod jobs;

@@ -4,13 +4,22 @@
 //! [`Scope`]s.
 //!
 //! - [`action`], [`scope`], [`glob`], [`identity`], [`policy`]: words and one pure decision.
+//! - [`accounts`]: users, groups and tokens of machines, and who may be called what.
+//! - [`logins`]: the one entry for whoever has a credential to verify; behind it [`password`]
+//!   (hashes, the threads that verify them), [`htpasswd`], [`throttle`].
 
+pub mod accounts;
 pub mod action;
 pub mod glob;
+pub mod htpasswd;
 pub mod identity;
 pub mod logins;
+pub mod name;
+pub mod password;
 pub mod policy;
 pub mod scope;
+pub mod secret;
+pub mod throttle;
 
 pub use action::{Action, Actions};
 pub use glob::Glob;
