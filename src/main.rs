@@ -89,6 +89,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             let mut settings = Settings::load(&cli.sources())?;
             // What is checked is a folder, whatever the server would serve from.
             settings.storage.memory = false;
+            settings.auth.htpasswd = None;
             settings.log.access = false;
             start_log(&settings);
             let options = CheckOptions {
@@ -129,7 +130,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
 
 fn start_log(settings: &Settings) {
     let log = &settings.log;
-    if let Err(error) = logging::init(log.level, log.format, log.access) {
+    if let Err(error) = logging::init(log.level, log.format, log.access, log.audit) {
         eprintln!("coracle: the log could not be started: {error}");
     }
 }

@@ -18,6 +18,7 @@ use crate::api::control::Control;
 use crate::api::jobs::{Jobs, SweepOptions};
 use crate::api::{self, Api, limiter, owners};
 use crate::auth::Authenticator;
+use crate::auth::logins::{Logins, OpenError};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server, ServerHandle};
@@ -42,7 +43,7 @@ pub enum Error {
     Store(store::Error),
     /// An address could not be listened on, or a thread not started.
     Io(io::Error),
-    /// What a setting names cannot be used.
+    /// What a setting names is not as it must be: a sentence.
     Setting(String),
 }
 
@@ -51,7 +52,7 @@ impl fmt::Display for Error {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
-            Self::Setting(why) => why.fmt(f),
+            Self::Setting(sentence) => f.write_str(sentence),
         }
     }
 }
@@ -70,9 +71,27 @@ impl From<io::Error> for Error {
     }
 }
 
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        use crate::auth::htpasswd::FileError;
+        match error {
+            OpenError::Store(error) => Self::Store(error),
+            OpenError::Random(error) => Self::Io(error),
+            // Who may not read it has to change permissions, not the setting.
+            OpenError::Htpasswd(FileError::Io(_, ref reason))
+                if reason.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Self::Io(io::Error::new(reason.kind(), error.to_string()))
+            }
+            OpenError::Htpasswd(_) => Self::Setting(format!("auth.htpasswd: {error}")),
+        }
+    }
+}
+
 /// An open registry. Closed by [`close`](Coracle::close) or when dropped.
 pub struct Coracle {
     registry: Arc<Registry>,
+    logins: Arc<Logins>,
     api: Arc<Api>,
     auth: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
@@ -94,9 +113,10 @@ impl Coracle {
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
         let blobs = open_blobs(&settings, layout.as_ref())?;
         let catalog = Arc::new(open_catalog(&settings, layout.as_ref(), &clock, &blobs)?);
+        let logins = auth::logins(&settings, &catalog, &clock)?;
         let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
         let registry = Arc::new(registry);
-        let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
+        let auth = auth::open(&settings, layout.as_ref(), &logins, &clock)?;
         let auth = Arc::new(auth);
         let options = api_options(&settings);
         let mut api = Api::new(Arc::clone(&registry), Arc::clone(&auth), options);
@@ -106,6 +126,7 @@ impl Coracle {
         let api = Arc::new(api);
         Ok(Self {
             registry,
+            logins,
             api,
             auth,
             clock,
@@ -123,6 +144,11 @@ impl Coracle {
     /// Whether there is neither an access rule nor an account, so that everybody may do everything.
     pub fn is_open(&self) -> bool {
         self.auth.policy().is_open()
+    }
+
+    /// Accounts and logins, for commands that work on the store without HTTP.
+    pub const fn logins(&self) -> &Arc<Logins> {
+        &self.logins
     }
 
     /// Answers one request, without a network.
@@ -172,7 +198,10 @@ impl Coracle {
     }
 
     fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
-        let handler = Arc::new(Control::new(Arc::clone(&self.registry)));
+        let handler = Arc::new(Control::new(
+            Arc::clone(&self.registry),
+            Arc::clone(&self.logins),
+        ));
         let limits = Limits {
             workers_max: CONTROL_WORKERS_MAX,
             workers_min: 1,

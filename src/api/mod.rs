@@ -7,6 +7,7 @@ mod access;
 mod blobs;
 mod challenge;
 pub mod control;
+mod control_accounts;
 mod credentials;
 pub mod error;
 mod health;
@@ -16,6 +17,7 @@ mod lists;
 mod manifests;
 pub mod owners;
 mod query;
+pub mod refused;
 mod respond;
 pub mod route;
 #[cfg(test)]
@@ -36,6 +38,7 @@ use crate::registry::Registry;
 use access::Caller;
 use limiter::{Limiter, Running};
 use owners::Owners;
+use refused::Refused;
 use respond::API_VERSION;
 use route::Route;
 
@@ -126,7 +129,7 @@ impl Api {
         caller: &Caller,
     ) -> Result<Response, Failure> {
         if self.options.read_only && route.writes() {
-            return Err(Failure::ReadOnly);
+            return Err(Refused::ReadOnly.into());
         }
         match route {
             Route::Home => Ok(health::home()),

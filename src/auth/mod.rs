@@ -4,22 +4,30 @@
 //! [`Scope`]s.
 //!
 //! - [`action`], [`scope`], [`glob`], [`identity`], [`policy`]: words and one pure decision;
-//! - [`logins`]: passwords and machines' tokens;
+//! - [`accounts`]: users, groups and tokens of machines, and who may be called what;
+//! - [`logins`]: the one entry for passwords and machines' tokens; behind it [`password`] (hashes,
+//!   the threads that verify them), [`htpasswd`], [`throttle`];
 //! - [`jwt`]: tokens of an external token server;
 //! - [`issuer`], [`principal`]: tokens of our own, and whose they are;
 //! - [`authenticator`]: the one door for whoever asks.
 
+pub mod accounts;
 pub mod action;
 pub mod authenticator;
 mod cache;
 pub mod glob;
+pub mod htpasswd;
 pub mod identity;
 pub mod issuer;
 pub mod jwt;
 pub mod logins;
+pub mod name;
+pub mod password;
 pub mod policy;
 pub mod principal;
 pub mod scope;
+pub mod secret;
+pub mod throttle;
 
 pub use action::{Action, Actions};
 pub use authenticator::{Asked, Authenticator, Credentials, Realm, Refusal, TOKEN_PATH, Verifiers};

@@ -96,6 +96,12 @@ pub enum LoginRefusal {
     Store(store::Error),
 }
 
+impl From<store::Error> for LoginRefusal {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

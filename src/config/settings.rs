@@ -276,6 +276,8 @@ settings! {
         format: Format = "text", Kind::Choice(&["text", "json"]), flag "--log-format";
         /// Whether each request is logged, at level `info`.
         access: bool = "true", Kind::Switch, flag "--access-log";
+        /// Whether it is logged who was let in or refused, and who changed what, at level `info`.
+        audit: bool = "true", Kind::Switch;
     }
 }
 

@@ -126,7 +126,7 @@ impl fmt::Display for Json<'_> {
 }
 
 /// A text in quotes, or without where nothing in it could be mistaken.
-struct Bare<'a>(&'a str, usize);
+pub(super) struct Bare<'a>(pub(super) &'a str, pub(super) usize);
 
 impl fmt::Display for Bare<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -255,6 +255,39 @@ proptest! {
     }
 }
 
+#[test]
+fn audit_records_name_what_is_known_and_nothing_else() {
+    let record = AuditRecord {
+        attempted: "ada\" actor=root\n",
+        client: "192.0.2.7",
+        outcome: "refused",
+        reason: "wrong name or password",
+        ..AuditRecord::new(Event::LoginFailed)
+    };
+    let text = super::audit::Text(&record).to_string();
+    assert_eq!(
+        text,
+        r#"event=login_failed attempted="ada\" actor=root\n" client=192.0.2.7 outcome=refused reason="wrong name or password""#
+    );
+    let args = super::audit::Json(&record);
+    let json = style(Format::Json, false);
+    let lines = logged(json, Level::Info, AUDIT_TARGET, &format_args!("{args}"));
+    let value: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+    let expected = serde_json::json!({
+        "time": "2024-02-29T12:34:56.789Z", "level": "info", "target": "audit",
+        "message": "audit", "event": "login_failed", "attempted": record.attempted,
+        "client": "192.0.2.7", "outcome": "refused", "reason": "wrong name or password",
+    });
+    assert_eq!(value, expected);
+    let long = "x".repeat(100_000);
+    let record = AuditRecord {
+        actor: &long,
+        reference: &long,
+        ..record
+    };
+    assert!(super::audit::Text(&record).to_string().len() < 1024);
+}
+
 /// A pipe whose writing end is a sink, and its reading end.
 fn piped(format: Format) -> (File, Sink) {
     let (reader, writer) = rustix::pipe::pipe().unwrap();

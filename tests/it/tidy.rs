@@ -48,6 +48,8 @@ const PLACES: [(&[&str], &[&str], &str); 6] = [
             "src/store/",
             // The configuration file, the ready file, the log's own descriptor.
             "src/config/file.rs",
+            // The htpasswd file, which an operator names.
+            "src/auth/htpasswd/watch.rs",
             "src/commands/serve.rs",
             "src/logging/sink.rs",
             // Opening the folder is part of wiring.

@@ -1,0 +1,1 @@
+//! Accounts: what may be made, and what is answered.
