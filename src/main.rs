@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use coracle::cli::{self, Cli, Command, ConfigCommand};
-use coracle::commands::{check, config, serve, version};
+use coracle::commands::{check, config, serve, token, user, version};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
@@ -105,6 +105,18 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
                 },
             )?)
         }
+        Command::User { command } => {
+            let settings = Settings::load(&cli.sources())?;
+            start_log(&without_requests(&settings));
+            user::run(settings, command)?;
+            Ok(Exit::Ok)
+        }
+        Command::Token { command } => {
+            let settings = Settings::load(&cli.sources())?;
+            start_log(&without_requests(&settings));
+            token::run(settings, command)?;
+            Ok(Exit::Ok)
+        }
         Command::Config {
             command: ConfigCommand::Default,
         } => {
@@ -126,6 +138,14 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
     }
+}
+
+/// Settings for the log of a command that prints its outcome itself.
+fn without_requests(settings: &Settings) -> Settings {
+    let mut settings = settings.clone();
+    settings.log.access = false;
+    settings.log.audit = false;
+    settings
 }
 
 fn start_log(settings: &Settings) {

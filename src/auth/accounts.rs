@@ -2,18 +2,17 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::action::{Action, Actions};
-use super::glob::Glob;
 use super::name;
 use super::password::hash::{self, PasswordHash};
 use super::secret::{Secret, machine_secret_hash, new_machine_secret};
-use crate::clock::{Clock, MADE_AFTER, unix_ms};
+use crate::clock::{Clock, unix_ms};
 use crate::logging::{AuditRecord, Event, audit};
 use crate::store;
 use crate::store::catalog::{Catalog, NewToken, ReadTx, TokenInserted, TokenRow, UserRow, WriteTx};
 
+mod asked;
 mod command;
 mod error;
 #[cfg(test)]
@@ -113,7 +112,7 @@ impl Accounts {
                 })
             }
             Command::UserGroups { name, groups } => {
-                let groups = checked_groups(groups)?;
+                let groups = asked::groups(groups)?;
                 self.change_user(name, Event::UserGroups, move |tx, name| {
                     tx.set_groups(name, &groups)
                 })
@@ -132,7 +131,7 @@ impl Accounts {
                 actions,
                 expires_seconds,
             } => {
-                let token = checked_token(name, owner, repositories, &actions)?;
+                let token = asked::token(name, owner, repositories, &actions)?;
                 self.create_token(token, expires_seconds)
             }
             Command::TokenRevoke { name } => self.revoke_token(name),
@@ -152,7 +151,7 @@ impl Accounts {
         groups: Vec<String>,
     ) -> Result<Reply, AccountError> {
         name::check("user", &name)?;
-        let groups = checked_groups(groups)?;
+        let groups = asked::groups(groups)?;
         let hash = password.map(|password| self.hash(password)).transpose()?;
         let account = format!("user:{name}");
         let (user, closed_registry) = self.write(Event::UserAdded, &account, move |tx| {
@@ -204,7 +203,7 @@ impl Accounts {
         expires_seconds: Option<u64>,
     ) -> Result<Reply, AccountError> {
         let now = self.clock.now();
-        token.expires_at = expires_at(now, expires_seconds)?;
+        token.expires_at = asked::expires_at(now, expires_seconds)?;
         let secret = new_machine_secret().map_err(AccountError::Random)?;
         token.secret_hash = machine_secret_hash(secret.reveal());
         let account = format!("token:{}", token.name);
@@ -289,78 +288,4 @@ fn existing_user(tx: &ReadTx<'_>, name: &str) -> Result<UserRow, AccountError> {
 fn existing_token(tx: &ReadTx<'_>, name: &str) -> Result<TokenRow, AccountError> {
     tx.token(name)?
         .ok_or_else(|| AccountError::unknown("token", name))
-}
-
-fn checked_groups(mut groups: Vec<String>) -> Result<Vec<String>, AccountError> {
-    groups.sort();
-    groups.dedup();
-    if groups.len() > GROUPS_MAX {
-        return Err(AccountError::Bounds(
-            "a user is in at most 64 groups; name fewer",
-        ));
-    }
-    for group in &groups {
-        name::check("group", group)?;
-    }
-    Ok(groups)
-}
-
-/// A token as it is asked for, still without a secret.
-fn checked_token(
-    name: String,
-    owner: Option<String>,
-    repositories: Vec<String>,
-    actions: &[String],
-) -> Result<NewToken, AccountError> {
-    name::check("token", &name)?;
-    if repositories.is_empty() || repositories.len() > PATTERNS_MAX {
-        return Err(AccountError::Bounds(
-            "a token has 1 to 64 patterns of repositories; ** matches every repository",
-        ));
-    }
-    for pattern in &repositories {
-        if let Err(error) = Glob::parse(pattern) {
-            return Err(AccountError::Pattern(pattern.clone(), error));
-        }
-    }
-    let mut set = Actions::NONE;
-    for text in actions {
-        set = set.union(match text.as_str() {
-            "*" => Actions::ALL,
-            text => text
-                .parse::<Action>()
-                .map(Actions::of)
-                .map_err(|_| AccountError::Action(text.chars().take(64).collect()))?,
-        });
-    }
-    if set.is_empty() {
-        return Err(AccountError::Bounds(
-            "a token needs an action: pull, push, delete or admin, or * for all of them",
-        ));
-    }
-    Ok(NewToken {
-        name,
-        secret_hash: [0; 32],
-        owner,
-        repositories,
-        actions: set.to_string(),
-        expires_at: None,
-    })
-}
-
-/// When something ends that is made now, in milliseconds since 1970.
-fn expires_at(now: SystemTime, expires_seconds: Option<u64>) -> Result<Option<i64>, AccountError> {
-    let Some(seconds) = expires_seconds else {
-        return Ok(None);
-    };
-    let life = Duration::from_secs(seconds);
-    if life.is_zero() || life > EXPIRES_MAX {
-        return Err(AccountError::Bounds(
-            "a token that ends is good for 1 second to 3650 days",
-        ));
-    }
-    if now < SystemTime::UNIX_EPOCH + MADE_AFTER {
-        return Err(AccountError::Clock);
-    }
-    Ok(Some(unix_ms(now + life)))
 }

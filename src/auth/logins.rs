@@ -141,18 +141,8 @@ impl Logins {
     /// # Errors
     /// [`AccountError`]; nothing was changed then.
     pub fn administer(&self, command: Command) -> Result<Reply, AccountError> {
-        let mut reply = self.accounts.run(command)?;
-        if let Reply::User {
-            closed_registry, ..
-        }
-        | Reply::Token {
-            closed_registry, ..
-        } = &mut reply
-        {
-            // An htpasswd file had closed it already.
-            *closed_registry &= self.htpasswd.is_none();
-        }
-        Ok(reply)
+        let reply = self.accounts.run(command)?;
+        Ok(reply.unless_closed(self.htpasswd.is_some()))
     }
 
     /// Verifies a name and a password; the password may also be a machine's token, with any name.

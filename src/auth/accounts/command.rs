@@ -120,6 +120,23 @@ pub enum Reply {
     },
 }
 
+impl Reply {
+    /// The same, of a registry that was not open before if `was_closed`.
+    #[must_use]
+    pub fn unless_closed(mut self, was_closed: bool) -> Self {
+        if let Self::User {
+            closed_registry, ..
+        }
+        | Self::Token {
+            closed_registry, ..
+        } = &mut self
+        {
+            *closed_registry &= !was_closed;
+        }
+        self
+    }
+}
+
 /// A user as people and programs see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserView {

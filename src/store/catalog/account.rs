@@ -22,8 +22,8 @@ statements! {
     CLEAR_GROUPS = "DELETE FROM user_group WHERE user_id = ?1";
     ADD_GROUP = "INSERT INTO user_group (user_id, name) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
     DELETE = "DELETE FROM user WHERE id = ?1";
-    ANY = "SELECT EXISTS (SELECT 1 FROM user WHERE name > '')
-        OR EXISTS (SELECT 1 FROM token WHERE name > '')";
+    ANY_USER = "SELECT 1 FROM user WHERE name > '' LIMIT 1";
+    ANY_TOKEN = "SELECT 1 FROM token WHERE name > '' LIMIT 1";
 }
 
 /// A user's row, with its groups.
@@ -85,8 +85,9 @@ impl ReadTx<'_> {
 
     /// Whether there is a user or a token.
     pub fn has_accounts(&self) -> Result<bool, Error> {
-        self.one(ANY, [], |row| row.get(0))
-            .map(|any| any.unwrap_or(false))
+        let any = |sql| self.one(sql, [], |row| row.get::<_, i64>(0));
+        any(ANY_USER)
+            .and_then(|user| Ok(user.is_some() || any(ANY_TOKEN)?.is_some()))
             .map_err(|error| self.failed(&error, "looking for", "accounts"))
     }
 
