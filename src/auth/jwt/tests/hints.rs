@@ -82,12 +82,12 @@ fn no_secret_algorithm_and_none_at_all() {
                 assert_eq!(world.outcome(&token), "algorithm", "{algorithm}");
             }
         }
-        let signed = format!(
+        let text = format!(
             "{}.{}",
             base64url(json!({ "kid": "k" }).to_string()),
             base64url(good().to_string())
         );
-        assert_eq!(world.outcome(&format!("{signed}.")), "malformed", "no alg");
+        assert_eq!(world.outcome(&format!("{text}.")), "malformed", "no alg");
         for name in ["NONE", "None", "nOnE", "", "rs256", "RS256 ", "ES512"] {
             let header = base64url(json!({ "alg": name, "kid": "k" }).to_string());
             let token = format!("{header}.{}.", base64url(good().to_string()));

@@ -66,9 +66,9 @@ fn headers_and_claims_are_objects() {
     let signer = Signer::new("EdDSA");
     let world = World::of(&signer);
     let sign = |header: &str, claims: &str| {
-        let signed = format!("{}.{}", base64url(header), base64url(claims));
-        let signature = signer.sign("EdDSA", &signed);
-        format!("{signed}.{}", base64url(signature))
+        let text = format!("{}.{}", base64url(header), base64url(claims));
+        let signature = signer.sign("EdDSA", &text);
+        format!("{text}.{}", base64url(signature))
     };
     let header = r#"{"alg":"EdDSA","kid":"k"}"#;
     let good = claims(&json!({})).to_string();
