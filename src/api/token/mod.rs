@@ -1,4 +1,4 @@
-//! The token endpoint: `GET` and `POST /v2/token` (Distribution's token authentication and OAuth2
+//! The token endpoint: `GET` and `POST /v2/token` (Distribution's token authentication and `OAuth2`
 //! specifications).
 //!
 //! Rights that are missing are no error: a token grants what of the asked may be had, perhaps
