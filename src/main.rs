@@ -3,8 +3,9 @@
 use std::io;
 use std::process::ExitCode;
 
-use coracle::cli::{self, Cli, Command, ConfigCommand};
-use coracle::commands::{check, config, serve, token, user, version};
+use coracle::auth::explain::Question;
+use coracle::cli::{self, AccessCommand, Cli, Command, ConfigCommand};
+use coracle::commands::{access, check, config, serve, token, user, version};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
@@ -116,6 +117,18 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             start_log(&without_requests(&settings));
             token::run(settings, command)?;
             Ok(Exit::Ok)
+        }
+        Command::Access {
+            command: AccessCommand::Explain(args),
+        } => {
+            let settings = Settings::load(&cli.sources())?;
+            start_log(&without_requests(&settings));
+            let question = Question {
+                who: args.who.clone(),
+                repository: args.repository.clone(),
+                action: args.action,
+            };
+            Ok(access::explain(settings, &question, args.json)?)
         }
         Command::Config {
             command: ConfigCommand::Default,
