@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::form::{Asked, Grant, Invalid, SCOPES_MAX, of_form, of_query};
 use super::{Endpoint, answer};
 use crate::api::error::render;
-use crate::api::route::TOKEN_PATH;
+use crate::auth::TOKEN_PATH;
 use crate::auth::issuer::tests::World;
 use crate::auth::issuer::tests::accounts::user;
 use crate::auth::{Action, Actions, Glob, Policy, Resource, Rule, Subject, Who, WithoutRules};
