@@ -35,5 +35,6 @@ mod start;
 mod support;
 mod tags;
 mod tidy;
+mod tokens;
 mod upload;
 mod wire;
