@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod auth;
 mod catalog;
 mod cli;
 mod clients;
