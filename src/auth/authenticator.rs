@@ -187,7 +187,8 @@ impl Authenticator {
         let note = match &self.verifiers {
             Verifiers::Own { logins, .. } => logins.htpasswd_problem(),
             Verifiers::TokenServer { verifier, .. } => {
-                verifier.fault().map(|error| error.to_string())
+                let fault = verifier.fault();
+                fault.map(|error| format!("the token server's keys: {}", error.why()))
             }
         };
         note.into_iter().collect()
