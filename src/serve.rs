@@ -3,6 +3,8 @@
 //! [`Coracle`] is also how a program embeds a registry: open it, give it requests, or let it
 //! serve. Nothing here prints or decides a rule.
 
+mod auth;
+
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
@@ -14,8 +16,9 @@ use std::time::Duration;
 
 use crate::api::control::Control;
 use crate::api::jobs::{Jobs, SweepOptions};
-use crate::api::{self, Api};
-use crate::auth::logins::{self, Logins, OpenError};
+use crate::api::{self, Api, limiter, owners};
+use crate::auth::logins::OpenError;
+use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server, ServerHandle};
@@ -40,7 +43,7 @@ pub enum Error {
     Store(store::Error),
     /// An address could not be listened on, or a thread not started.
     Io(io::Error),
-    /// What a setting names is not as it must be: a sentence.
+    /// What a setting names cannot be used.
     Setting(String),
 }
 
@@ -49,7 +52,7 @@ impl fmt::Display for Error {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
-            Self::Setting(sentence) => f.write_str(sentence),
+            Self::Setting(why) => why.fmt(f),
         }
     }
 }
@@ -88,8 +91,8 @@ impl From<OpenError> for Error {
 /// An open registry. Closed by [`close`](Coracle::close) or when dropped.
 pub struct Coracle {
     registry: Arc<Registry>,
-    logins: Arc<Logins>,
     api: Arc<Api>,
+    auth: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
     settings: Settings,
     /// Where the data is; `None` in memory.
@@ -109,18 +112,20 @@ impl Coracle {
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
         let blobs = open_blobs(&settings, layout.as_ref())?;
         let catalog = Arc::new(open_catalog(&settings, layout.as_ref(), &clock, &blobs)?);
-        let logins = Logins::open(
-            Arc::clone(&catalog),
-            Arc::clone(&clock),
-            login_options(&settings),
-        );
-        let logins = Arc::new(logins?);
-        let registry = Arc::new(Registry::new(catalog, blobs, rules(&settings)));
-        let api = Arc::new(Api::new(Arc::clone(&registry), api_options(&settings)));
+        let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
+        let registry = Arc::new(registry);
+        let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
+        let auth = Arc::new(auth);
+        let options = api_options(&settings);
+        let mut api = Api::new(Arc::clone(&registry), Arc::clone(&auth), options);
+        if let Some(endpoint) = auth::endpoint(&auth) {
+            api = api.with_tokens(endpoint);
+        }
+        let api = Arc::new(api);
         Ok(Self {
             registry,
-            logins,
             api,
+            auth,
             clock,
             settings,
             layout,
@@ -133,9 +138,14 @@ impl Coracle {
         &self.registry
     }
 
-    /// Accounts and logins, for commands that work on the store without HTTP.
-    pub const fn logins(&self) -> &Arc<Logins> {
-        &self.logins
+    /// Accounts and logins; `None` where a token server knows the accounts.
+    pub fn logins(&self) -> Option<&Arc<Logins>> {
+        self.auth.logins()
+    }
+
+    /// Whether there is neither an access rule nor an account, so that everybody may do everything.
+    pub fn is_open(&self) -> bool {
+        self.auth.policy().is_open()
     }
 
     /// Answers one request, without a network.
@@ -187,7 +197,7 @@ impl Coracle {
     fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
         let handler = Arc::new(Control::new(
             Arc::clone(&self.registry),
-            Arc::clone(&self.logins),
+            self.auth.logins().cloned(),
         ));
         let limits = Limits {
             workers_max: CONTROL_WORKERS_MAX,
@@ -328,20 +338,23 @@ const fn rules(settings: &Settings) -> registry::Options {
     }
 }
 
-fn login_options(settings: &Settings) -> logins::Options {
-    let options = logins::Options {
-        htpasswd: settings.auth.htpasswd.clone(),
-        ..logins::Options::default()
-    };
-    options.for_workers(settings.limits.workers_max)
-}
-
 const fn api_options(settings: &Settings) -> api::Options {
     api::Options {
         tags_max: settings.manifests.tags_max,
         tags_page_max: settings.listing.tags_page_max,
         catalog_page_default: settings.listing.catalog_page_default,
         catalog_page_max: settings.listing.catalog_page_max,
+        read_only: settings.server.read_only,
+        limits: limiter::Bounds {
+            client_rate: settings.limits.requests_per_second_per_client,
+            identity_rate: settings.limits.requests_per_second_per_account,
+            identity_running: settings.limits.requests_per_account_max,
+        },
+        uploads: owners::Bounds {
+            of_client: settings.limits.uploads_per_client_max,
+            of_identity: settings.limits.uploads_per_account_max,
+            upload_age: settings.uploads.expire_seconds,
+        },
     }
 }
 

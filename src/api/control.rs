@@ -45,13 +45,14 @@ pub enum CheckState {
 /// The handler of the control socket.
 pub struct Control {
     registry: Arc<Registry>,
-    logins: Arc<Logins>,
+    /// None where a token server knows the accounts.
+    logins: Option<Arc<Logins>>,
     check: Arc<Mutex<CheckState>>,
 }
 
 impl Control {
     /// Serves `registry` and its accounts.
-    pub fn new(registry: Arc<Registry>, logins: Arc<Logins>) -> Self {
+    pub fn new(registry: Arc<Registry>, logins: Option<Arc<Logins>>) -> Self {
         Self {
             registry,
             logins,
@@ -117,7 +118,7 @@ impl Handler for Control {
         match (request.method, request.path.as_str()) {
             (Method::Post, "/check") => self.start_check(request),
             (Method::Get, "/check") => self.check_state(),
-            (Method::Post, "/accounts") => control_accounts::run(&self.logins, request),
+            (Method::Post, "/accounts") => control_accounts::run(self.logins.as_deref(), request),
             (_, "/check") => refuse(405, "use POST to start a check and GET to follow it"),
             _ => refuse(
                 404,

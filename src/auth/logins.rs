@@ -11,14 +11,15 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::accounts::{AccountError, Accounts, Command, Reply};
+use super::accounts::{AccountError, Administration, Command, Reply};
 use super::htpasswd::{FileError, Htpasswd};
-use super::identity::{Identity, Who};
+use super::identity::Identity;
 use super::password::hash::{COST, PasswordHash};
 use super::password::known::{self, Known};
 use super::password::pool::{self, Pool};
+use super::principal::{Accounts, LoginRefusal, Principal};
 use super::secret::{ProcessKey, Secret};
 use super::throttle::{self, Throttle};
 use crate::clock::Clock;
@@ -31,40 +32,6 @@ mod machine;
 mod password;
 #[cfg(test)]
 mod tests;
-
-/// Whom a token of the registry was given to, to be looked up again when it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Principal {
-    /// A user of the catalog or of the htpasswd file.
-    User(String),
-    /// A machine's token.
-    Token(String),
-}
-
-/// Why a login was refused.
-#[derive(Debug)]
-pub enum LoginRefusal {
-    /// The name or the password is wrong, or the user is not let in; which of them is not said.
-    Wrong,
-    /// Too many failures came from this client, or for this name.
-    Throttled {
-        /// When it is worth trying again, in whole seconds.
-        retry_after: Duration,
-    },
-    /// More logins are being verified than there is room for.
-    Busy {
-        /// When it is worth trying again, in whole seconds.
-        retry_after: Duration,
-    },
-    /// The accounts could not be read.
-    Store(store::Error),
-}
-
-impl From<store::Error> for LoginRefusal {
-    fn from(error: store::Error) -> Self {
-        Self::Store(error)
-    }
-}
 
 /// How logins are verified.
 #[derive(Clone, Debug)]
@@ -128,7 +95,7 @@ impl std::error::Error for OpenError {}
 
 /// Verifies logins. Share it behind an `Arc`.
 pub struct Logins {
-    accounts: Accounts,
+    accounts: Administration,
     clock: Arc<dyn Clock>,
     htpasswd: Option<Htpasswd>,
     /// Counts the versions of the htpasswd file.
@@ -153,7 +120,7 @@ impl Logins {
             .htpasswd
             .map(|path| Htpasswd::open(path, Instant::now()));
         let htpasswd = htpasswd.transpose().map_err(OpenError::Htpasswd)?;
-        let accounts = Accounts::open(catalog, Arc::clone(&clock), options.cost);
+        let accounts = Administration::open(catalog, Arc::clone(&clock), options.cost);
         let known = Arc::new(Known::new(known::ENTRIES_MAX));
         let verify =
             |hash: &PasswordHash, password: &Secret| hash.fits(password.reveal().as_bytes());
@@ -200,6 +167,7 @@ impl Logins {
     pub fn resolve(&self, who: &Principal) -> Result<Option<(Identity, u64)>, store::Error> {
         self.refresh(Instant::now());
         match who {
+            Principal::Anonymous => Ok(Some((Identity::ANONYMOUS, 0))),
             Principal::User(name) => self.resolve_user(name),
             Principal::Token(name) => self.resolve_machine(name),
         }
@@ -215,6 +183,11 @@ impl Logins {
     /// Whether there is any user, token or htpasswd file. It is known without looking.
     pub fn has_accounts(&self) -> bool {
         self.htpasswd.is_some() || self.accounts.any()
+    }
+
+    /// Whether an htpasswd file is all there is: no user and no token of the catalog.
+    pub fn is_htpasswd_alone(&self) -> bool {
+        self.htpasswd.is_some() && !self.accounts.any()
     }
 
     /// What is wrong with the htpasswd file at this moment, so that its last good version is in
@@ -249,23 +222,21 @@ impl Logins {
     }
 }
 
-/// As logs write it: `user:ada`, `token:ci`.
-impl fmt::Display for Principal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::User(name) => write!(f, "user:{name}"),
-            Self::Token(name) => write!(f, "token:{name}"),
-        }
+impl Accounts for Logins {
+    fn verify(
+        &self,
+        user: &str,
+        password: &str,
+        client: Option<IpAddr>,
+    ) -> Result<Identity, LoginRefusal> {
+        Self::verify(self, user, password, client)
     }
-}
 
-impl Principal {
-    /// Whom to look up again for an identity; none for who has no account here.
-    pub fn of(who: &Who) -> Option<Self> {
-        match who {
-            Who::User(user) => Some(Self::User(user.name.clone())),
-            Who::Token { name, .. } => Some(Self::Token(name.clone())),
-            Who::Anonymous | Who::Subject { .. } => None,
-        }
+    fn resolve(&self, principal: &Principal) -> Result<Option<(Identity, u64)>, store::Error> {
+        Self::resolve(self, principal)
+    }
+
+    fn generation(&self) -> u64 {
+        Self::generation(self)
     }
 }

@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::Settings;
-use crate::http::ServerHandle;
+use crate::http::{ListenAddress, ServerHandle};
 use crate::serve::{Coracle, Error, url, write_ready_file};
 
 /// Whether a stop was asked for; a second signal stops at once.
@@ -25,6 +25,13 @@ pub fn run(settings: Settings) -> Result<(), Error> {
     // Before anybody is told that we are ready, so that no early signal ends us ungracefully.
     watch_signals(serving.handle())?;
     let addresses = serving.addresses();
+    if coracle.is_open() && addresses.iter().any(is_public) {
+        log::warn!(
+            "everybody who can reach this registry may push to it and delete from it: there is \
+             neither an access rule nor an account; `coracle user add NAME` or `coracle token \
+             create NAME` closes it"
+        );
+    }
     let mut out = io::stdout().lock();
     for address in &addresses {
         writeln!(out, "{}", url(address))?;
@@ -48,6 +55,14 @@ pub fn run(settings: Settings) -> Result<(), Error> {
     coracle.close()?;
     log::info!("stopped");
     Ok(())
+}
+
+/// Whether other machines may reach the address.
+fn is_public(address: &ListenAddress) -> bool {
+    match address {
+        ListenAddress::Tcp(address) => !address.ip().to_canonical().is_loopback(),
+        ListenAddress::Unix(_) => false,
+    }
 }
 
 fn watch_signals(handle: ServerHandle) -> io::Result<()> {

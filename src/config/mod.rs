@@ -9,6 +9,7 @@
 //! What accrues while the registry runs (users, tokens, history) is not here but in the catalog.
 //! Nothing here opens a socket or the store; the only file read is the one that was named.
 
+mod access;
 mod error;
 mod file;
 mod key;

@@ -11,7 +11,7 @@ use log::LevelFilter;
 use super::key::{Bounds, Key, Kind};
 use super::typed::FromValue;
 use super::value::Value;
-use crate::auth::Challenge;
+use crate::auth::{Challenge, Rule};
 use crate::http::ListenAddress;
 use crate::logging::Format;
 use crate::store::catalog::Durability;
@@ -51,6 +51,8 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Settings {
             $( $(#[doc = $section_doc])+ pub $section: $Section, )+
+            /// The rules of the `[[access]]` tables, in their order.
+            pub access: Vec<Rule>,
         }
 
         $(
@@ -88,6 +90,7 @@ macro_rules! settings {
                     $( $section: $Section {
                         $( $name: <$type as FromValue>::from_value(values.next()?)?, )+
                     }, )+
+                    access: Vec::new(),
                 })
             }
         }
@@ -225,6 +228,22 @@ settings! {
         /// keeps all threads busy by being slow; the others wait. UNIX sockets are exempt.
         requests_per_client_max: usize = "64",
             Kind::Count(Bounds::within(1, 4096).or_zero("no limit of its own"));
+        /// The most requests a second of one client address. UNIX sockets are exempt.
+        requests_per_second_per_client: usize = "0",
+            Kind::Count(Bounds::within(1, 1_000_000).or_zero("no limit"));
+        /// The most requests a second of one account.
+        requests_per_second_per_account: usize = "0",
+            Kind::Count(Bounds::within(1, 1_000_000).or_zero("no limit"));
+        /// The most requests of one account at a time.
+        requests_per_account_max: usize = "0",
+            Kind::Count(Bounds::within(1, 4096).or_zero("no limit"));
+        /// The most unfinished uploads of one client address, so that none takes all there may be.
+        /// UNIX sockets are exempt.
+        uploads_per_client_max: usize = "1000",
+            Kind::Count(Bounds::within(1, 10_000_000).or_zero("no limit of its own"));
+        /// The most unfinished uploads of one account.
+        uploads_per_account_max: usize = "0",
+            Kind::Count(Bounds::within(1, 10_000_000).or_zero("no limit of its own"));
         /// The most requests that are worked on at a time, each by a thread.
         workers_max: usize = "128", count(1, 4096);
         /// The most requests that wait for a thread, and as many that wait for another request
@@ -259,6 +278,13 @@ settings! {
         access: bool = "true", Kind::Switch, flag "--access-log";
         /// Whether it is logged who was let in or refused, and who changed what, at level `info`.
         audit: bool = "true", Kind::Switch;
+    }
+}
+
+impl Token {
+    /// Whether a token server knows the accounts.
+    pub const fn is_used(&self) -> bool {
+        self.realm.is_some() || self.autoredirect
     }
 }
 

@@ -133,18 +133,32 @@ fn counts_fit_a_small_host() {
 fn every_key_can_be_set_by_the_file_and_by_its_variable() {
     for key in KEYS {
         let text = another_value(key);
-        let toml = format!(
+        let mut toml = format!(
             "[{}]\n{} = {}\n",
             key.section,
             key.name,
             in_toml(key, &text)
         );
+        let mut variables = vec![(key.variable(), text)];
+        // A token server needs all of these.
+        let companions = ["realm", "service", "issuer", "jwks"].into_iter();
+        for other in companions.filter(|other| key.section == "token" && *other != key.name) {
+            toml = format!("{toml}{other} = \"x\"\n");
+            variables.push((
+                format!("CORACLE_TOKEN_{}", other.to_uppercase()),
+                "x".to_owned(),
+            ));
+        }
+        let variables: Vec<(&str, &str)> = variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         let by_file = Effective::load(&Sources {
             file: Some(written(&toml).1),
             ..Sources::default()
         });
         let by_file = by_file.unwrap_or_else(|error| panic!("{error}"));
-        let by_variable = Effective::load(&sources(&[(&key.variable(), &text)]));
+        let by_variable = Effective::load(&sources(&variables));
         let by_variable = by_variable.unwrap_or_else(|error| panic!("{error}"));
         let default = Effective::load(&Sources::default()).unwrap();
 
@@ -285,7 +299,7 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
         (
             "[zebra]\n",
             "[zebra] in coracle.toml:1: no such section; the sections are server, storage, \
-             uploads, delete, manifests, listing, referrers, limits, log",
+             uploads, auth, token, delete, manifests, listing, referrers, limits, log",
         ),
         (
             "log = 3\n",
@@ -666,5 +680,40 @@ proptest! {
     fn sizes_read_back_as_they_are_written(bytes: u64) {
         prop_assert_eq!(parse_bytes(&format_bytes(bytes)), Ok(bytes));
         prop_assert_eq!(parse_seconds(&format_seconds(bytes)), Ok(bytes));
+    }
+}
+
+#[test]
+fn a_token_server_needs_all_of_its_keys_and_no_accounts() {
+    for (text, expected) in [
+        (
+            "[token]\nrealm = \"https://auth/token\"\nissuer = \"auth\"\njwks = \"keys\"\n",
+            "token.service in coracle.toml:2: is missing, and a token server needs it",
+        ),
+        (
+            "[token]\nautoredirect = true\nissuer = \"auth\"\nservice = \"us\"\n",
+            "token.root_certificates in coracle.toml:2: is missing, and so is token.jwks; one of \
+             them says whose tokens are trusted",
+        ),
+        (
+            "[token]\nservice = \"us\"\n",
+            "token.realm in coracle.toml:2: is missing, so that no token server is used; set it \
+             or remove the other token keys",
+        ),
+        (
+            "[auth]\nhtpasswd = \"users\"\n[token]\nrealm = \"https://auth/token\"\n\
+             issuer = \"auth\"\nservice = \"us\"\njwks = \"keys\"\n",
+            "auth.htpasswd in coracle.toml:2: goes without a token server: remove it or \
+             token.realm",
+        ),
+        (
+            "[token]\nrealm = \"https://auth/token\"\nissuer = \"auth\"\nservice = \"us\"\n\
+             jwks = \"keys\"\n[[access]]\nwho = \"anyone\"\nrepositories = \"**\"\n\
+             actions = \"pull\"\n",
+            "access (coracle.toml:6) in coracle.toml:2: a token server alone decides who may do \
+             what: remove the rules or token.realm",
+        ),
+    ] {
+        assert_eq!(toml_error(text), expected);
     }
 }

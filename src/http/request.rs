@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::body::Body;
 use super::headers::Headers;
@@ -74,6 +74,17 @@ pub enum Peer {
 }
 
 impl Peer {
+    /// What counts as one client: an IPv4 address, or the /64 that one IPv6 host can choose from;
+    /// none over a UNIX socket.
+    pub fn client(&self) -> Option<IpAddr> {
+        match self.ip()? {
+            IpAddr::V6(address) => Some(IpAddr::V6(Ipv6Addr::from_bits(
+                address.to_bits() & !u128::from(u64::MAX),
+            ))),
+            v4 @ IpAddr::V4(_) => Some(v4),
+        }
+    }
+
     /// The client's address without its port; none over a UNIX socket.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
@@ -106,6 +117,8 @@ pub struct Request<'c> {
     pub headers: Headers,
     /// Who asks.
     pub peer: Peer,
+    /// Whether it came over TLS.
+    pub is_tls: bool,
     /// The body, which is read from the connection as the handler asks for it.
     pub body: Body<'c>,
 }
@@ -125,6 +138,7 @@ impl<'c> Request<'c> {
             query,
             headers,
             peer: Peer::Unix,
+            is_tls: false,
             body,
         }
     }

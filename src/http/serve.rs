@@ -268,6 +268,7 @@ impl Worker {
             query: head.query,
             headers: head.headers,
             peer: conn.peer,
+            is_tls: false,
             body: Body::on_wire(&mut conn.wire, state),
         };
         let app = &self.shared.handler;

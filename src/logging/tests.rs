@@ -59,6 +59,7 @@ const RECORD: AccessRecord<'_> = AccessRecord {
     bytes_out: 1234,
     duration: Duration::from_micros(1_234_567),
     client: "[::1]:40000",
+    actor: "user:ada",
     user_agent: "skopeo/1.9.3",
     request_id: "0badcafe-00000001",
     complete: true,
@@ -167,7 +168,7 @@ fn access_records_as_text() {
         [
             "2024-02-29T12:34:56.789Z INFO  access: method=GET path=/v2/a/tags/list?n=3 status=200 \
              bytes_in=0 bytes_out=1234 duration_ms=1234.567 client=[::1]:40000 \
-             user_agent=skopeo/1.9.3 request_id=0badcafe-00000001 complete=true\n"
+             actor=user:ada user_agent=skopeo/1.9.3 request_id=0badcafe-00000001 complete=true\n"
         ]
     );
 }
@@ -187,7 +188,7 @@ fn access_records_as_json() {
         "time": "2024-02-29T12:34:56.789Z", "level": "info", "target": "access",
         "message": "request", "method": "GET", "path": "/v2/a/tags/list?n=3", "status": 200,
         "bytes_in": 0, "bytes_out": 1234, "duration_ms": 1234.567, "client": "[::1]:40000",
-        "user_agent": "skopeo/1.9.3", "request_id": "0badcafe-00000001", "complete": true,
+        "actor": "user:ada", "user_agent": "skopeo/1.9.3", "request_id": "0badcafe-00000001", "complete": true,
     });
     assert_eq!(value, expected);
 }
@@ -206,7 +207,7 @@ fn what_clients_send_stays_within_its_field_of_the_access_log() {
         "{text}"
     );
     assert!(
-        text.contains(r#"client="" user_agent="x\ny=\"z\"\u{1b}[0m" request_id="#),
+        text.contains(r#"client="" actor=user:ada user_agent="x\ny=\"z\"\u{1b}[0m" request_id="#),
         "{text}"
     );
     let line = format!("{{{}}}", Json(&record));

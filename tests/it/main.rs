@@ -9,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod access;
+mod accounts;
 mod catalog;
 mod cli;
 mod clients;

@@ -528,7 +528,7 @@ fn a_right_login_is_served_in_a_flood_of_wrong_ones() {
     let over = Arc::new(AtomicBool::new(false));
     let counts: Arc<[AtomicUsize; 3]> = Arc::default();
     let floods: Vec<_> = (0..40)
-        .map(|client| {
+        .map(|from| {
             let (bench, over) = (Arc::clone(&bench), Arc::clone(&over));
             let counts = Arc::clone(&counts);
             thread::spawn(move || {
@@ -536,8 +536,8 @@ fn a_right_login_is_served_in_a_flood_of_wrong_ones() {
                 while !over.load(Ordering::SeqCst) {
                     attempt += 1;
                     // Ten addresses of four threads each.
-                    let client = address(&format!("192.0.2.{}", client % 10));
-                    let guess = format!("guess {attempt}");
+                    let client = address(&format!("192.0.2.{}", from % 10));
+                    let guess = format!("guess {attempt} of {from}");
                     let said = bench.logins.verify("bob", &guess, client);
                     let at = match say(&said).as_str() {
                         "wrong" => 0,
