@@ -54,6 +54,10 @@ impl Administration {
         clock: Arc<dyn Clock>,
         cost: u32,
     ) -> Result<Self, store::Error> {
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "a method of a type with a lifetime is not general enough to stand for the closure"
+        )]
         let any = catalog.read(|tx| tx.has_accounts())?;
         Ok(Self {
             catalog,
