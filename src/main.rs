@@ -107,22 +107,17 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             )?)
         }
         Command::User { command } => {
-            let settings = Settings::load(&cli.sources())?;
-            start_log(&without_requests(&settings));
-            user::run(settings, command)?;
+            user::run(quiet_settings(cli)?, command)?;
             Ok(Exit::Ok)
         }
         Command::Token { command } => {
-            let settings = Settings::load(&cli.sources())?;
-            start_log(&without_requests(&settings));
-            token::run(settings, command)?;
+            token::run(quiet_settings(cli)?, command)?;
             Ok(Exit::Ok)
         }
         Command::Access {
             command: AccessCommand::Explain(args),
         } => {
-            let settings = Settings::load(&cli.sources())?;
-            start_log(&without_requests(&settings));
+            let settings = quiet_settings(cli)?;
             let question = Question {
                 who: args.who.clone(),
                 repository: args.repository.clone(),
@@ -153,12 +148,13 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     }
 }
 
-/// Settings for the log of a command that prints its outcome itself.
-fn without_requests(settings: &Settings) -> Settings {
-    let mut settings = settings.clone();
+/// The settings of a command that prints its outcome itself; the log has only what else happens.
+fn quiet_settings(cli: &Cli) -> Result<Settings, ConfigError> {
+    let mut settings = Settings::load(&cli.sources())?;
     settings.log.access = false;
     settings.log.audit = false;
-    settings
+    start_log(&settings);
+    Ok(settings)
 }
 
 fn start_log(settings: &Settings) {
