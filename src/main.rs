@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use coracle::auth::explain::Question;
-use coracle::cli::{self, AccessCommand, Cli, Command, ConfigCommand};
+use coracle::cli::{self, AccessCommand, CheckArgs, Cli, Command, ConfigCommand};
 use coracle::commands::{access, check, config, serve, token, user, version};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
@@ -43,10 +43,9 @@ enum Failure {
 impl Failure {
     fn exit(&self) -> Exit {
         match self {
-            Self::Configuration(_) => Exit::Configuration,
+            Self::Configuration(_) | Self::Command(Error::Setting(_)) => Exit::Configuration,
             Self::Command(Error::Store(error)) => error.into(),
             Self::Command(Error::Io(error)) => Exit::of_io(error),
-            Self::Command(Error::Setting(_)) => Exit::Configuration,
         }
     }
 }
@@ -86,26 +85,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             serve::run(settings)?;
             Ok(Exit::Ok)
         }
-        Command::Check(args) => {
-            let mut settings = Settings::load(&cli.sources())?;
-            // What is checked is a folder, whatever the server would serve from.
-            settings.storage.memory = false;
-            settings.auth.htpasswd = None;
-            settings.log.access = false;
-            start_log(&settings);
-            let options = CheckOptions {
-                deep: args.deep,
-                repair: args.repair,
-            };
-            Ok(check::run(
-                settings,
-                options,
-                check::Output {
-                    json: args.json,
-                    quiet: args.quiet,
-                },
-            )?)
-        }
+        Command::Check(args) => run_check(cli, args),
         Command::User { command } => {
             user::run(quiet_settings(cli)?, command)?;
             Ok(Exit::Ok)
@@ -146,6 +126,26 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
     }
+}
+
+fn run_check(cli: &Cli, args: &CheckArgs) -> Result<Exit, Failure> {
+    let mut settings = Settings::load(&cli.sources())?;
+    // What is checked is a folder, whatever the server would serve from and whom it would let in.
+    let defaults = Settings::default();
+    settings.storage.memory = false;
+    settings.auth = defaults.auth;
+    settings.token = defaults.token;
+    settings.log.access = false;
+    start_log(&settings);
+    let options = CheckOptions {
+        deep: args.deep,
+        repair: args.repair,
+    };
+    let output = check::Output {
+        json: args.json,
+        quiet: args.quiet,
+    };
+    Ok(check::run(settings, options, output)?)
 }
 
 /// The settings of a command that prints its outcome itself; the log has only what else happens.
