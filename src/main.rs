@@ -42,10 +42,9 @@ enum Failure {
 impl Failure {
     fn exit(&self) -> Exit {
         match self {
-            Self::Configuration(_) => Exit::Configuration,
+            Self::Configuration(_) | Self::Command(Error::Setting(_)) => Exit::Configuration,
             Self::Command(Error::Store(error)) => error.into(),
             Self::Command(Error::Io(error)) => Exit::of_io(error),
-            Self::Command(Error::Setting(_)) => Exit::Configuration,
         }
     }
 }
