@@ -3,8 +3,9 @@
 use std::io;
 use std::process::ExitCode;
 
-use coracle::cli::{self, Cli, Command, ConfigCommand};
-use coracle::commands::{check, config, serve, token, user, version};
+use coracle::auth::explain::Question;
+use coracle::cli::{self, AccessCommand, CheckArgs, Cli, Command, ConfigCommand};
+use coracle::commands::{access, check, config, serve, token, user, version};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
@@ -84,26 +85,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             serve::run(settings)?;
             Ok(Exit::Ok)
         }
-        Command::Check(args) => {
-            let mut settings = Settings::load(&cli.sources())?;
-            // What is checked is a folder, whatever the server would serve from.
-            settings.storage.memory = false;
-            settings.auth.htpasswd = None;
-            settings.log.access = false;
-            start_log(&settings);
-            let options = CheckOptions {
-                deep: args.deep,
-                repair: args.repair,
-            };
-            Ok(check::run(
-                settings,
-                options,
-                check::Output {
-                    json: args.json,
-                    quiet: args.quiet,
-                },
-            )?)
-        }
+        Command::Check(args) => check_store(cli, args),
         Command::User { command } => {
             user::run(quiet_settings(cli)?, command)?;
             Ok(Exit::Ok)
@@ -111,6 +93,17 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Token { command } => {
             token::run(quiet_settings(cli)?, command)?;
             Ok(Exit::Ok)
+        }
+        Command::Access {
+            command: AccessCommand::Explain(args),
+        } => {
+            let settings = quiet_settings(cli)?;
+            let question = Question {
+                who: args.who.clone(),
+                repository: args.repository.clone(),
+                action: args.action,
+            };
+            Ok(access::explain(settings, &question, args.json)?)
         }
         Command::Config {
             command: ConfigCommand::Default,
@@ -133,6 +126,22 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
     }
+}
+
+fn check_store(cli: &Cli, args: &CheckArgs) -> Result<Exit, Failure> {
+    let mut settings = quiet_settings(cli)?;
+    // What is checked is a folder, whatever the server would serve from, and whoever it lets in.
+    settings.storage.memory = false;
+    settings.auth.htpasswd = None;
+    let options = CheckOptions {
+        deep: args.deep,
+        repair: args.repair,
+    };
+    let output = check::Output {
+        json: args.json,
+        quiet: args.quiet,
+    };
+    Ok(check::run(settings, options, output)?)
 }
 
 /// The settings of a command that prints its outcome itself; the log has only what else happens.

@@ -11,6 +11,7 @@ use super::challenge;
 use super::credentials::{self, Shown};
 use super::error::Failure;
 use super::query::Query;
+use super::refused::Refused;
 use super::route::{Route, RouteError};
 use crate::auth::{Action, Actions, Identity, Policy, Refusal, Resource, Scope};
 use crate::http::Request;
@@ -112,15 +113,17 @@ impl Caller {
     }
 }
 
-/// Verifies who asks, and that they may have what the request needs.
+/// Verifies who asks, and that they may have what the request needs. `actor` is who was verified,
+/// also where that is not enough.
 ///
 /// # Errors
-/// [`Failure::Unauthorized`] with the challenge to answer with, [`Failure::Forbidden`],
-/// [`Failure::LoginsThrottled`], [`Failure::LoginsTooMany`].
+/// [`Refused::Unauthorized`] with the challenge to answer with, [`Refused::Forbidden`],
+/// [`Refused::LoginsThrottled`], [`Refused::LoginsTooMany`].
 pub fn admit(
     api: &Api,
     request: &Request<'_>,
     route: Result<&Route, &RouteError>,
+    actor: &mut Option<String>,
 ) -> Result<Caller, Failure> {
     let policy = api.auth.policy();
     let need = route.map_or_else(Need::of_error, Need::of);
@@ -139,16 +142,17 @@ pub fn admit(
         Ok(identity) => identity,
         Err(refusal) => return Err(refused(api, request, refusal, scopes)),
     };
+    let is_known = !identity.who.is_anonymous();
+    *actor = is_known.then(|| identity.who.to_string());
     if is_met(&policy, &identity, &need) {
-        let is_known = !identity.who.is_anonymous();
-        let name = is_known.then(|| identity.who.to_string());
+        let name = actor.clone();
         return Ok(Caller {
             identity,
             policy,
             name,
         });
     }
-    Err(lacking(api, request, &shown, &identity, scopes))
+    Err(lacking(api, request, &shown, &identity, scopes).into())
 }
 
 fn is_met(policy: &Policy, identity: &Identity, need: &Need) -> bool {
@@ -171,14 +175,17 @@ fn refused(api: &Api, request: &Request<'_>, refusal: Refusal, scopes: Vec<Scope
     let error = match refusal {
         Refusal::Wrong => None,
         Refusal::Token(error) => error,
-        Refusal::Throttled { retry_after } => return Failure::LoginsThrottled { retry_after },
-        Refusal::Busy { retry_after } => return Failure::LoginsTooMany { retry_after },
+        Refusal::Throttled { retry_after } => {
+            return Refused::LoginsThrottled { retry_after }.into();
+        }
+        Refusal::Busy { retry_after } => return Refused::LoginsTooMany { retry_after }.into(),
         Refusal::Store(error) => return Failure::Registry(Error::Store(error)),
     };
-    Failure::Unauthorized {
+    let refused = Refused::Unauthorized {
         challenge: challenge::write(&api.auth, request, &scopes, error),
         scopes,
-    }
+    };
+    refused.into()
 }
 
 /// The credential is good, and it is not enough.
@@ -188,14 +195,14 @@ fn lacking(
     shown: &Shown<'_>,
     identity: &Identity,
     scopes: Vec<Scope>,
-) -> Failure {
+) -> Refused {
     let by_token = shown.is_bearer();
     // Another password would be another user, while another token may well be enough.
     if !identity.who.is_anonymous() && !by_token {
-        return Failure::Forbidden { scopes };
+        return Refused::Forbidden { scopes };
     }
     let error = by_token.then_some("insufficient_scope");
-    Failure::Unauthorized {
+    Refused::Unauthorized {
         challenge: challenge::write(&api.auth, request, &scopes, error),
         scopes,
     }

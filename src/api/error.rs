@@ -4,14 +4,13 @@
 //! code alone (an out-of-order chunk is 416), so the match is on the variant.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::refused::Refused;
 use super::respond::{self, json_body};
 use super::route::RouteError;
 use super::token;
-use crate::auth::Scope;
 use crate::http::{BodyError, Response};
 use crate::oci::{Digest, DigestError, ErrorCode, Tag, TagError};
 use crate::registry::Error;
@@ -62,37 +61,8 @@ pub enum Failure {
         /// What happened.
         error: Error,
     },
-    /// No credential, or one that is not good or not enough, where another may be.
-    Unauthorized {
-        /// The value of `WWW-Authenticate`.
-        challenge: String,
-        /// What is needed; empty where any credential will do.
-        scopes: Vec<Scope>,
-    },
-    /// Whoever asks was verified, and may not do this.
-    Forbidden {
-        /// What is needed.
-        scopes: Vec<Scope>,
-    },
-    /// Logins of this client or user failed too often.
-    LoginsThrottled {
-        /// When to come back.
-        retry_after: Duration,
-    },
-    /// Too many passwords are being verified.
-    LoginsTooMany {
-        /// When to come back.
-        retry_after: Duration,
-    },
-    /// More than a client or an identity may ask for.
-    LimitReached {
-        /// What there is too much of, for people, with its bound.
-        why: String,
-        /// When to come back.
-        retry_after: Duration,
-    },
-    /// Nothing may be written.
-    ReadOnly,
+    /// Right as the request may be, it is not for whoever asks.
+    Refused(Refused),
     /// The token endpoint gives no token.
     Token(token::Refusal),
     /// The registry said no.
@@ -118,7 +88,7 @@ impl From<BodyError> for Failure {
 }
 
 /// A failure in the terms of the protocol.
-struct Told {
+pub(super) struct Told {
     status: u16,
     code: ErrorCode,
     message: String,
@@ -126,7 +96,7 @@ struct Told {
 }
 
 impl Told {
-    fn new(status: u16, code: ErrorCode, message: impl fmt::Display) -> Self {
+    pub(super) fn new(status: u16, code: ErrorCode, message: impl fmt::Display) -> Self {
         Self {
             status,
             code,
@@ -135,7 +105,7 @@ impl Told {
         }
     }
 
-    fn detail(mut self, detail: Value) -> Self {
+    pub(super) fn detail(mut self, detail: Value) -> Self {
         self.detail = detail;
         self
     }
@@ -174,14 +144,7 @@ pub fn render(failure: &Failure, request_id: &str) -> Response {
         Failure::Registry(Error::UploadsTooMany { .. }) => {
             response = response.header("Retry-After", "30");
         }
-        Failure::Unauthorized { challenge, .. } => {
-            response = response.header("WWW-Authenticate", challenge.clone());
-        }
-        Failure::LoginsThrottled { retry_after }
-        | Failure::LoginsTooMany { retry_after }
-        | Failure::LimitReached { retry_after, .. } => {
-            response = response.header("Retry-After", retry_after.as_secs().max(1).to_string());
-        }
+        Failure::Refused(refused) => response = refused.sign(response),
         Failure::ManifestsTooMany { .. }
         | Failure::Upload {
             error: Error::UploadBusy { .. },
@@ -269,48 +232,9 @@ fn tell(failure: &Failure) -> Vec<Told> {
         Failure::Registry(Error::ManifestReferencesMissing { digests }) => {
             return missing(digests);
         }
-        Failure::Unauthorized { scopes, .. } => {
-            Told::new(401, Code::Unauthorized, "authentication required").detail(records(scopes))
-        }
-        Failure::Forbidden { scopes } => Told::new(
-            403,
-            Code::Denied,
-            "this account may not do this here; ask whoever runs the registry",
-        )
-        .detail(json!({ "needed": records(scopes) })),
-        Failure::LoginsThrottled { .. } => Told::new(
-            429,
-            Code::TooManyRequests,
-            "too many logins failed; wait before the next",
-        ),
-        Failure::LoginsTooMany { .. } => Told::new(
-            503,
-            Code::TooManyRequests,
-            "too many logins are being verified; try again in a moment",
-        ),
-        Failure::LimitReached { why, .. } => Told::new(429, Code::TooManyRequests, why),
-        Failure::ReadOnly => Told::new(
-            405,
-            Code::Unsupported,
-            "the registry is read-only: nothing can be pushed or deleted",
-        ),
+        Failure::Refused(refused) => refused.tell(),
         Failure::Upload { error, .. } | Failure::Registry(error) => registry(error),
     }]
-}
-
-/// What is needed, in the shape of Distribution: a record for each action; null for none.
-fn records(scopes: &[Scope]) -> Value {
-    let of_scope = |scope: &Scope| {
-        let (kind, name) = (scope.resource.kind(), scope.resource.name().to_owned());
-        let names = scope.actions.names().into_iter();
-        names
-            .map(|action| json!({ "Type": kind, "Class": "", "Name": name, "Action": action }))
-            .collect::<Vec<Value>>()
-    };
-    if scopes.is_empty() {
-        return Value::Null;
-    }
-    scopes.iter().flat_map(of_scope).collect()
 }
 
 /// One error for each missing digest, as clients of Distribution expect.

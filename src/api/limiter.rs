@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::error::Failure;
+use super::refused::Refused;
 
 /// The most clients or identities that are remembered. One that has been quiet for a second is
 /// forgotten first; where all are busy a new one is let through uncounted, since the bounds of the
@@ -54,7 +54,7 @@ impl Limiter {
     }
 
     /// One more request of a client address.
-    pub fn client(&self, client: Option<IpAddr>) -> Result<(), Failure> {
+    pub fn client(&self, client: Option<IpAddr>) -> Result<(), Refused> {
         let Some(client) = client else { return Ok(()) };
         self.clients
             .enter(&client, Instant::now(), IpAddr::clone)
@@ -68,7 +68,7 @@ impl Limiter {
     }
 
     /// One more request of an identity: it counts until what is returned is dropped.
-    pub fn identity(&self, identity: &str) -> Result<Option<Running>, Failure> {
+    pub fn identity(&self, identity: &str) -> Result<Option<Running>, Refused> {
         let entered = self
             .identities
             .enter(identity, Instant::now(), str::to_owned);
@@ -109,8 +109,8 @@ impl Drop for Running {
     }
 }
 
-pub(super) fn too_much(why: String, retry_after: Duration) -> Failure {
-    Failure::LimitReached { why, retry_after }
+pub(super) fn too_much(why: String, retry_after: Duration) -> Refused {
+    Refused::LimitReached { why, retry_after }
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

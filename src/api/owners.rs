@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::error::Failure;
 use super::limiter::{lock, too_much};
+use super::refused::Refused;
 use crate::store::blobs::UploadId;
 
 /// The bounds; 0 is none.
@@ -58,8 +58,8 @@ impl Owners {
     /// Whether `owner` may begin one more.
     ///
     /// # Errors
-    /// [`Failure::LimitReached`].
-    pub fn may_begin(&self, owner: &Owner) -> Result<(), Failure> {
+    /// [`Refused::LimitReached`].
+    pub fn may_begin(&self, owner: &Owner) -> Result<(), Refused> {
         let mut state = lock(&self.state);
         if self.excess(&state, owner).is_some() {
             state.forget_before(Instant::now(), self.bounds.upload_age);

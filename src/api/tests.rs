@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::error::{Failure, render};
+use super::refused::Refused;
 use super::respond::{next_link, none_match};
 use super::route::{Route, RouteError};
 use crate::http::{BodyError, Method, ResponseBody};
@@ -59,6 +60,12 @@ fn routes() {
         (Head, "/v2/", "base"),
         (Post, "/v2/", "method"),
         (Get, "/v2/_catalog", "catalog"),
+        (Get, "/v2/token", "token"),
+        (Post, "/v2/token", "token"),
+        (Head, "/v2/token", "method"),
+        (Put, "/v2/token", "method"),
+        (Get, "/v2/token/", "not found"),
+        (Get, "/v2/token/tags/list", "tags token"),
         (Get, "/v1/", "not found"),
         (Get, "/v2/x", "not found"),
         (Get, "/v2//tags/list", "name"),
@@ -279,30 +286,34 @@ fn failures() -> Vec<(Failure, u16, ErrorCode)> {
             503,
             Code::TooManyRequests,
         ),
-        (Failure::Forbidden { scopes: Vec::new() }, 403, Code::Denied),
         (
-            Failure::LoginsThrottled {
+            Failure::Refused(Refused::Forbidden { scopes: Vec::new() }),
+            403,
+            Code::Denied,
+        ),
+        (
+            Failure::Refused(Refused::LoginsThrottled {
                 retry_after: std::time::Duration::from_secs(5),
-            },
+            }),
             429,
             Code::TooManyRequests,
         ),
         (
-            Failure::LoginsTooMany {
+            Failure::Refused(Refused::LoginsTooMany {
                 retry_after: std::time::Duration::ZERO,
-            },
+            }),
             503,
             Code::TooManyRequests,
         ),
         (
-            Failure::LimitReached {
+            Failure::Refused(Refused::LimitReached {
                 why: "too much".to_owned(),
                 retry_after: std::time::Duration::from_secs(1),
-            },
+            }),
             429,
             Code::TooManyRequests,
         ),
-        (Failure::ReadOnly, 405, Code::Unsupported),
+        (Failure::Refused(Refused::ReadOnly), 405, Code::Unsupported),
         (
             Failure::PageSizeInvalid("x".to_owned()),
             400,
@@ -486,7 +497,7 @@ fn what_each_route_needs() {
 fn a_request_without_a_credential_is_told_what_is_needed() {
     let scopes = vec![crate::auth::Scope::parse("repository:a/b:push,pull").expect("a scope")];
     let challenge = "Bearer realm=\"x\"".to_owned();
-    let response = render(&Failure::Unauthorized { challenge, scopes }, "id-1");
+    let response = render(&Refused::Unauthorized { challenge, scopes }.into(), "id-1");
     let header = response
         .headers
         .iter()

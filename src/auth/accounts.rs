@@ -31,7 +31,7 @@ pub const EXPIRES_MAX: Duration = Duration::from_secs(3650 * 86_400);
 const PAGE: usize = 500;
 
 /// The accounts of a catalog. Every change of them goes through here.
-pub struct Administration {
+pub struct Accounts {
     catalog: Arc<Catalog>,
     clock: Arc<dyn Clock>,
     /// The bcrypt cost of new passwords.
@@ -44,7 +44,7 @@ pub struct Administration {
     changing: Mutex<()>,
 }
 
-impl Administration {
+impl Accounts {
     /// The accounts in `catalog`; new passwords are hashed at this bcrypt cost.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Administration {
     ) -> Result<Self, store::Error> {
         #[expect(
             clippy::redundant_closure_for_method_calls,
-            reason = "a method of a type with a lifetime is not general enough to stand for the closure"
+            reason = "the method is not general enough in its lifetime to stand for the closure"
         )]
         let any = catalog.read(|tx| tx.has_accounts())?;
         Ok(Self {

@@ -11,6 +11,7 @@
 
 mod access;
 mod accounts;
+mod auth;
 mod catalog;
 mod cli;
 mod clients;
@@ -36,5 +37,6 @@ mod start;
 mod support;
 mod tags;
 mod tidy;
+mod tokens;
 mod upload;
 mod wire;

@@ -1,5 +1,5 @@
 //! What is asked of the token endpoint: the query of a GET (Distribution's token authentication
-//! specification), the form of a POST (its OAuth2 specification, after RFC 6749).
+//! specification), the form of a POST (its `OAuth2` specification, after RFC 6749).
 
 use crate::auth::Scope;
 use crate::http::percent::{self, Plus};

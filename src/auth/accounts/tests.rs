@@ -6,17 +6,17 @@ use super::*;
 use crate::clock::{MADE_AFTER, ManualClock};
 use crate::store::catalog::{self, Location};
 
-fn at(now: SystemTime) -> Administration {
+fn at(now: SystemTime) -> Accounts {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(now));
     let options = catalog::Options {
         clock: Arc::clone(&clock),
         ..catalog::Options::new(Location::Memory)
     };
     let catalog = Catalog::open(options, Box::new(|_| Ok(()))).unwrap();
-    Administration::open(Arc::new(catalog), clock, 4).unwrap()
+    Accounts::open(Arc::new(catalog), clock, 4).unwrap()
 }
 
-fn accounts() -> Administration {
+fn accounts() -> Accounts {
     at(SystemTime::UNIX_EPOCH + MADE_AFTER)
 }
 
@@ -53,7 +53,7 @@ fn user(reply: Result<Reply, AccountError>) -> UserView {
     }
 }
 
-fn refused(accounts: &Administration, command: Command) -> String {
+fn refused(accounts: &Accounts, command: Command) -> String {
     let generation = accounts.generation();
     let said = accounts.run(command).unwrap_err().to_string();
     assert_eq!(accounts.generation(), generation, "nothing was changed");

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls_pki_types::pem::{self, PemObject, SectionKind};
+use rustls_pki_types::pem::{PemObject, SectionKind};
 
 use super::chain::{About, Roots};
 use super::error::TokenError;
@@ -31,6 +31,13 @@ pub struct TrustError {
     /// The file; `None` where there is none.
     path: Option<PathBuf>,
     why: String,
+}
+
+impl TrustError {
+    /// What is wrong, without the file's path.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
 }
 
 impl fmt::Display for TrustError {
@@ -94,7 +101,7 @@ impl Trust {
         let mut count = 0;
         for (section, number) in <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes).zip(1..) {
             let (kind, der) =
-                section.map_err(|error| format!("section {number}: {}", said(error)))?;
+                section.map_err(|error| format!("section {number} is damaged: {error}"))?;
             let info = match kind {
                 SectionKind::Certificate => {
                     let added = self.roots.add(der);
@@ -187,10 +194,6 @@ impl Trust {
 /// A chain of nothing is none.
 fn some_of(chain: Option<&Vec<String>>) -> Option<&[String]> {
     chain.map(Vec::as_slice).filter(|chain| !chain.is_empty())
-}
-
-fn said(error: pem::Error) -> String {
-    format!("it is damaged: {error}")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
