@@ -8,8 +8,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::auth::{Action, Subject};
 use crate::config::{FlagValue, Sources};
 use crate::exit::Exit;
+use crate::oci::RepositoryName;
 
 mod accounts;
 
@@ -100,6 +102,13 @@ pub enum Command {
         /// What to do with them.
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// Explain who may do what
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Access {
+        /// What to do.
+        #[command(subcommand)]
+        command: AccessCommand,
     },
     /// Check, show or write the settings
     #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -249,6 +258,40 @@ pub struct ConfigArgs {
     pub settings: SettingArgs,
 }
 
+/// `coracle access …`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AccessCommand {
+    /// Print whether somebody may do something, and which rule decides it
+    #[command(
+        long_about = "Decides as for a request, by the rules and accounts of the running registry \
+                      or of the folder and the configuration file, and says why. It ends with \
+                      code 0 when it may be done and with 1 when not.",
+        after_help = "Examples:\n  \
+                      coracle access explain anyone public/app pull\n  \
+                      coracle access explain user:ada team/app push\n  \
+                      coracle access explain token:ci team/app delete --json"
+    )]
+    Explain(ExplainArgs),
+}
+
+/// `coracle access explain`.
+#[derive(Args, Clone, Debug)]
+pub struct ExplainArgs {
+    /// Who: anyone, authenticated, user:NAME, group:NAME or token:NAME
+    #[arg(value_parser = Subject::parse)]
+    pub who: Subject,
+    /// The repository
+    pub repository: RepositoryName,
+    /// pull, push, delete or admin
+    pub action: Action,
+    /// The folder of the data
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<OsString>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `coracle version`.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct VersionArgs {
@@ -268,6 +311,9 @@ impl Cli {
             Command::Check(args) => data_flag(args.data.as_ref()),
             Command::User { command } => data_flag(command.common().data.as_ref()),
             Command::Token { command } => data_flag(command.common().data.as_ref()),
+            Command::Access {
+                command: AccessCommand::Explain(args),
+            } => data_flag(args.data.as_ref()),
             Command::Config {
                 command: ConfigCommand::Default,
             }

@@ -3,8 +3,9 @@
 use std::io;
 use std::process::ExitCode;
 
-use coracle::cli::{self, Cli, Command, ConfigCommand};
-use coracle::commands::{check, config, serve, token, user, version};
+use coracle::auth::explain::Question;
+use coracle::cli::{self, AccessCommand, Cli, Command, ConfigCommand};
+use coracle::commands::{access, check, config, serve, token, user, version};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
@@ -106,16 +107,23 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             )?)
         }
         Command::User { command } => {
-            let settings = Settings::load(&cli.sources())?;
-            start_log(&without_requests(&settings));
-            user::run(settings, command)?;
+            user::run(quiet_settings(cli)?, command)?;
             Ok(Exit::Ok)
         }
         Command::Token { command } => {
-            let settings = Settings::load(&cli.sources())?;
-            start_log(&without_requests(&settings));
-            token::run(settings, command)?;
+            token::run(quiet_settings(cli)?, command)?;
             Ok(Exit::Ok)
+        }
+        Command::Access {
+            command: AccessCommand::Explain(args),
+        } => {
+            let settings = quiet_settings(cli)?;
+            let question = Question {
+                who: args.who.clone(),
+                repository: args.repository.clone(),
+                action: args.action,
+            };
+            Ok(access::explain(settings, &question, args.json)?)
         }
         Command::Config {
             command: ConfigCommand::Default,
@@ -140,12 +148,13 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     }
 }
 
-/// Settings for the log of a command that prints its outcome itself.
-fn without_requests(settings: &Settings) -> Settings {
-    let mut settings = settings.clone();
+/// The settings of a command that prints its outcome itself; the log has only what else happens.
+fn quiet_settings(cli: &Cli) -> Result<Settings, ConfigError> {
+    let mut settings = Settings::load(&cli.sources())?;
     settings.log.access = false;
     settings.log.audit = false;
-    settings
+    start_log(&settings);
+    Ok(settings)
 }
 
 fn start_log(settings: &Settings) {

@@ -30,7 +30,7 @@ pub fn alive() -> Response {
 
 /// `GET /readyz`: the catalog answers and the disk can be written.
 pub fn ready(api: &Api) -> Response {
-    let (status, body) = match api.registry.probe() {
+    let (status, mut body) = match api.registry.probe() {
         Ok(()) => (200, json!({ "status": "ok" })),
         Err(error) => {
             log::warn!("not ready: {error}");
@@ -40,6 +40,11 @@ pub fn ready(api: &Api) -> Response {
             )
         }
     };
+    // What a person should look at although requests are answered.
+    let notes = api.auth.notes();
+    if !notes.is_empty() {
+        body["notes"] = notes.into();
+    }
     json_body(
         Response::new(status).header("Cache-Control", "no-cache"),
         &body,

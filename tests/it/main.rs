@@ -10,6 +10,8 @@
 )]
 
 mod access;
+mod accounts;
+mod auth;
 mod catalog;
 mod cli;
 mod clients;
