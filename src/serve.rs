@@ -182,8 +182,8 @@ pub struct Serving {
 
 impl Serving {
     /// The addresses as they were bound, with the ports that the system chose.
-    pub fn addresses(&self) -> Vec<ListenAddress> {
-        self.server.local_addresses()
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.server.local_endpoints()
     }
 
     /// Stops it, from any thread.
