@@ -111,6 +111,9 @@ pub struct SettingArgs {
     /// Keep everything in memory; it is gone when the program ends
     #[arg(long)]
     pub memory: bool,
+    /// Refuse every write
+    #[arg(long)]
+    pub read_only: bool,
     /// A file to write the addresses to once requests are answered
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<OsString>,
@@ -135,6 +138,7 @@ impl SettingArgs {
             listen,
             data,
             memory,
+            read_only,
             ready_file,
             durability,
             log_level,
@@ -148,11 +152,13 @@ impl SettingArgs {
                 values: listen.clone(),
             });
         }
-        if *memory {
-            flags.push(FlagValue {
-                flag: "--memory",
-                values: vec!["true".into()],
-            });
+        for (flag, is_set) in [("--memory", *memory), ("--read-only", *read_only)] {
+            if is_set {
+                flags.push(FlagValue {
+                    flag,
+                    values: vec!["true".into()],
+                });
+            }
         }
         let single = [
             ("--data", data),

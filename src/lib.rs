@@ -27,6 +27,7 @@ pub mod serve;
 
 pub mod api;
 
+pub mod auth;
 pub mod registry;
 
 pub mod store;

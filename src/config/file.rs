@@ -7,6 +7,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::access;
 use super::error::{Origin, Problem, shorten};
 use super::load::Layer;
 use super::settings::{KEYS, SECTIONS};
@@ -58,6 +59,10 @@ pub(super) fn parse(text: &str, name: &str) -> Layer {
         }
     };
     for (section, value) in document.get_ref() {
+        if section.get_ref() == access::NAME {
+            layer.access = access::read(value, &lines, &mut layer.problems);
+            continue;
+        }
         read_section(section, value, &lines, &mut layer);
         if layer.problems.len() >= PROBLEMS_MAX {
             break;
@@ -129,7 +134,7 @@ fn read_key(
 
 fn unknown_section(name: &str, value: &DeValue<'_>, origin: Origin) -> Problem {
     let short = shorten(name);
-    if value.is_table() {
+    if value.is_table() || value.is_array() {
         let sections = SECTIONS.iter().map(|(known, _)| (*known).to_owned());
         let why = nearest(name, sections).map_or_else(
             || {
@@ -174,13 +179,13 @@ fn shorten_message(message: &str) -> String {
 }
 
 /// Turns offsets into line numbers.
-struct Lines<'a> {
+pub(super) struct Lines<'a> {
     text: &'a str,
     name: &'a str,
 }
 
 impl Lines<'_> {
-    fn origin(&self, offset: usize) -> Origin {
+    pub(super) fn origin(&self, offset: usize) -> Origin {
         let before = self.text.get(..offset).unwrap_or_default();
         Origin::File {
             path: self.name.to_owned(),

@@ -48,6 +48,12 @@ pub enum Kind {
     Path,
     /// A path, or none.
     OptionalPath,
+    /// A text that must be given.
+    Text,
+    /// A text, or none.
+    OptionalText,
+    /// A list of texts, which may be empty.
+    Texts,
     /// One address or more to listen on.
     Addresses,
 }
@@ -63,6 +69,9 @@ impl Kind {
             Self::Choice(names) => names.join(", "),
             Self::Path => "a path".to_owned(),
             Self::OptionalPath => "a path, or nothing".to_owned(),
+            Self::Text => "a text".to_owned(),
+            Self::OptionalText => "a text, or nothing".to_owned(),
+            Self::Texts => "a list of texts".to_owned(),
             Self::Addresses => "a list of addresses".to_owned(),
         }
     }

@@ -8,6 +8,7 @@ use super::settings::KEYS;
 use super::suggest::nearest;
 use super::value::Value;
 use super::{Key, Settings, file, rules};
+use crate::auth::Rule;
 
 /// The variable that names the configuration file, where `--config` does not.
 pub const CONFIG_VARIABLE: &str = "CORACLE_CONFIG";
@@ -100,14 +101,23 @@ impl Effective {
     }
 
     fn of_layers(layers: Vec<Layer>, file: Option<PathBuf>) -> Result<Self, ConfigError> {
-        let Layer { values, problems } = defaults();
+        let Layer {
+            values, problems, ..
+        } = defaults();
         let mut effective: Vec<(Value, Origin)> = values
             .into_iter()
             .map(|(_, value, origin)| (value, origin))
             .collect();
         let mut all_problems = problems;
-        for Layer { values, problems } in layers {
+        let mut all_rules = Vec::new();
+        for layer in layers {
+            let Layer {
+                values,
+                access,
+                problems,
+            } = layer;
             all_problems.extend(problems);
+            all_rules.extend(access);
             for (index, value, origin) in values {
                 effective[index] = (value, origin);
             }
@@ -115,10 +125,11 @@ impl Effective {
         ConfigError::unless_empty(all_problems)?;
         ConfigError::unless_empty(rules::problems(&effective))?;
         let plain: Vec<Value> = effective.iter().map(|(value, _)| value.clone()).collect();
-        let settings = Settings::assemble(&plain).ok_or_else(|| {
+        let mut settings = Settings::assemble(&plain).ok_or_else(|| {
             let why = "a number does not fit this machine";
             Problem::of_source(Origin::Default, why)
         })?;
+        settings.access = all_rules;
         Ok(Self {
             settings,
             file,
@@ -157,6 +168,8 @@ pub fn parse_toml(text: &str) -> Result<Settings, ConfigError> {
 pub(super) struct Layer {
     /// Index in [`KEYS`], value, and where it stands.
     pub(super) values: Vec<(usize, Value, Origin)>,
+    /// The `[[access]]` tables; only a file has them.
+    pub(super) access: Vec<Rule>,
     /// What is wrong in the source.
     pub(super) problems: Vec<Problem>,
 }

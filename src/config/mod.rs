@@ -9,6 +9,7 @@
 //! What accrues while the registry runs (users, tokens, history) is not here but in the catalog.
 //! Nothing here opens a socket or the store; the only file read is the one that was named.
 
+mod access;
 mod error;
 mod file;
 mod key;
@@ -20,6 +21,7 @@ mod settings;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod value;
 
 pub use error::{ConfigError, Origin, Problem};
@@ -28,6 +30,7 @@ pub use load::{CONFIG_VARIABLE, Effective, FlagValue, Sources, parse_toml};
 pub use number::{format_bytes, format_seconds, parse_bytes, parse_seconds};
 pub use render::{default_toml, markdown_table};
 pub use settings::{
-    Delete, KEYS, Limits, Listing, Log, Manifests, Referrers, Server, Settings, Storage, Uploads,
+    Auth, Delete, KEYS, Limits, Listing, Log, Manifests, Referrers, Server, Settings, Storage,
+    Token, Uploads,
 };
 pub use value::Value;

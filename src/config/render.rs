@@ -3,6 +3,7 @@
 use super::load::Effective;
 use super::settings::SECTIONS;
 use super::{Key, Origin, Value};
+use crate::auth::Rule;
 
 /// Columns of a comment in the commented file.
 const COMMENT_COLUMNS: usize = 96;
@@ -34,6 +35,8 @@ pub fn default_toml() -> String {
             });
         }
     }
+    lines.push(String::new());
+    lines.push(super::access::EXAMPLE.trim_end().to_owned());
     text_of(&lines)
 }
 
@@ -78,11 +81,21 @@ impl Effective {
                 lines.push(format!("{setting:<42} # {origin}"));
             }
         }
+        for rule in &self.settings.access {
+            lines.push(String::new());
+            lines.push(format!("{:<42} # {}", "[[access]]", rule.origin));
+            let [who, repositories, actions] = lists(rule).map(|(name, texts)| {
+                let quoted = texts.iter().map(|text| super::value::quote(text));
+                format!("{name} = {}", super::value::list(quoted))
+            });
+            lines.extend([who, repositories, actions]);
+        }
         text_of(&lines)
     }
 
     /// The effective values as JSON: an object a section; for each key `value` (numbers in the
-    /// key's unit), `from` (`default`, `file`, `environment`, `flag`) and `where`.
+    /// key's unit), `from` (`default`, `file`, `environment`, `flag`) and `where`. `access` is the
+    /// list of rules, each with its lists and its `where`.
     pub fn to_json(&self) -> serde_json::Value {
         let sections = SECTIONS.iter().map(|(section, _)| {
             let keys = self.section(section).map(|(key, value, origin)| {
@@ -98,13 +111,42 @@ impl Effective {
                 serde_json::Value::Object(keys.collect()),
             )
         });
-        serde_json::Value::Object(sections.collect())
+        let mut all: serde_json::Map<_, _> = sections.collect();
+        let rules = self.settings.access.iter().map(|rule| {
+            let lists = lists(rule).into_iter();
+            let mut entry: serde_json::Map<_, _> = lists
+                .map(|(name, texts)| (name.to_owned(), texts.into()))
+                .collect();
+            entry.insert("where".to_owned(), rule.origin.clone().into());
+            serde_json::Value::Object(entry)
+        });
+        all.insert(super::access::NAME.to_owned(), rules.collect());
+        serde_json::Value::Object(all)
     }
 
     fn section(&self, section: &str) -> impl Iterator<Item = (&'static Key, &Value, &Origin)> {
         self.entries()
             .filter(move |(key, ..)| key.section == section)
     }
+}
+
+/// A rule's lists, each with its key.
+fn lists(rule: &Rule) -> [(&'static str, Vec<String>); 3] {
+    [
+        ("who", rule.who.iter().map(ToString::to_string).collect()),
+        (
+            "repositories",
+            rule.repositories.iter().map(ToString::to_string).collect(),
+        ),
+        (
+            "actions",
+            rule.actions
+                .names()
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+        ),
+    ]
 }
 
 fn names(key: &Key) -> String {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::key::{Bounds, Key, Kind};
-use super::value::{FromValue, Value};
+use super::typed::FromValue;
+use super::value::Value;
+use crate::auth::{Challenge, Rule};
 use crate::http::ListenAddress;
 use crate::logging::Format;
 use crate::store::catalog::Durability;
@@ -49,6 +51,8 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Settings {
             $( $(#[doc = $section_doc])+ pub $section: $Section, )+
+            /// The rules of the `[[access]]` tables, in their order.
+            pub access: Vec<Rule>,
         }
 
         $(
@@ -86,6 +90,7 @@ macro_rules! settings {
                     $( $section: $Section {
                         $( $name: <$type as FromValue>::from_value(values.next()?)?, )+
                     }, )+
+                    access: Vec::new(),
                 })
             }
         }
@@ -102,6 +107,12 @@ settings! {
         listen: Vec<ListenAddress> = "127.0.0.1:5000", Kind::Addresses, flag "--listen";
         /// A file that is written with the bound addresses once requests are answered.
         ready_file: Option<PathBuf> = "", Kind::OptionalPath, flag "--ready-file";
+        /// The address by which clients reach the registry, such as
+        /// `https://registry.example:5000`, where that is not what they write in `Host`: behind
+        /// some proxies.
+        url: Option<String> = "", Kind::OptionalText;
+        /// Refuse every write with 405.
+        read_only: bool = "false", Kind::Switch, flag "--read-only";
         /// How long running requests may take to finish when the server is told to stop.
         stop_seconds_max: Duration = "30", seconds(0, 3600);
     }
@@ -129,6 +140,45 @@ settings! {
         sweep_seconds: Duration = "3600", seconds(1, DAY);
         /// The most unfinished uploads at a time.
         sessions_max: usize = "10000", count(1, 10_000_000);
+    }
+    /// Who may do what. Rules stand in `[[access]]` tables; accounts are made with
+    /// `coracle user` and `coracle token`.
+    auth: Auth {
+        /// What the registry calls itself when it asks for a password.
+        realm: String = "coracle", Kind::Text;
+        /// A file of users and bcrypt hashes, as Apache's `htpasswd -B` writes it; read again when
+        /// it changes.
+        htpasswd: Option<PathBuf> = "", Kind::OptionalPath;
+        /// How clients are asked to log in: `basic` (a password with each request), `bearer` (by
+        /// a token of the registry's own token endpoint), or `auto`: `basic` where there is an
+        /// htpasswd file and neither a rule nor an account, else `bearer`.
+        challenge: Challenge = "auto", Kind::Choice(&["auto", "basic", "bearer"]);
+        /// How long a token of the registry's own token endpoint is good.
+        token_seconds: Duration = "300", seconds(60, 3600);
+        /// How long a refresh token is good, with which a client gets new ones.
+        refresh_token_seconds: Duration = "2592000", seconds(3600, 3650 * DAY);
+    }
+    /// An external token server, as Distribution's `auth.token`. It alone then decides who may do
+    /// what.
+    token: Token {
+        /// The address where clients get a token. Set it to use a token server.
+        realm: Option<String> = "", Kind::OptionalText;
+        /// What the token server knows this registry by: its tokens' `aud`.
+        service: Option<String> = "", Kind::OptionalText;
+        /// What the token server calls itself: its tokens' `iss`.
+        issuer: Option<String> = "", Kind::OptionalText;
+        /// A file of the certificates, in PEM, that sign tokens or the keys that do.
+        root_certificates: Option<PathBuf> = "", Kind::OptionalPath;
+        /// A file of the keys that sign tokens: a JSON Web Key Set.
+        jwks: Option<PathBuf> = "", Kind::OptionalPath;
+        /// The signature algorithms that are accepted; all that are known without one.
+        algorithms: Vec<String> = "", Kind::Texts;
+        /// How far a token's times and the clock may be apart; more for hosts without a clock.
+        leeway_seconds: Duration = "60", seconds(0, 3650 * DAY);
+        /// Send clients to `token.autoredirect_path` on the host they asked instead of a realm.
+        autoredirect: bool = "false", Kind::Switch;
+        /// That path.
+        autoredirect_path: String = "/auth/token", Kind::Text;
     }
     /// Removing content.
     delete: Delete {

@@ -31,6 +31,8 @@ fn another_value(key: &Key) -> String {
             .unwrap()
             .to_string(),
         Kind::Path | Kind::OptionalPath => "/else/where".to_owned(),
+        Kind::Text | Kind::OptionalText => "another text".to_owned(),
+        Kind::Texts => "one, two".to_owned(),
         Kind::Addresses => "[::1]:7, unix:/run/coracle".to_owned(),
     }
 }
@@ -39,8 +41,10 @@ fn another_value(key: &Key) -> String {
 fn in_toml(key: &Key, value: &str) -> String {
     match key.kind {
         Kind::Switch | Kind::Count(_) | Kind::Bytes(_) | Kind::Seconds(_) => value.to_owned(),
-        Kind::Choice(_) | Kind::Path | Kind::OptionalPath => format!("\"{value}\""),
-        Kind::Addresses => {
+        Kind::Choice(_) | Kind::Path | Kind::OptionalPath | Kind::Text | Kind::OptionalText => {
+            format!("\"{value}\"")
+        }
+        Kind::Addresses | Kind::Texts => {
             let texts: Vec<String> = value.split(", ").map(|a| format!("\"{a}\"")).collect();
             format!("[{}]", texts.join(", "))
         }
@@ -281,7 +285,7 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
         (
             "[zebra]\n",
             "[zebra] in coracle.toml:1: no such section; the sections are server, storage, \
-             uploads, delete, manifests, listing, referrers, limits, log",
+             uploads, auth, token, delete, manifests, listing, referrers, limits, log",
         ),
         (
             "log = 3\n",

@@ -1,17 +1,13 @@
-//! Values of settings: read from TOML or text by their kind, and turned into Rust types.
+//! Values of settings: read from TOML or text by their kind, and written again.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use log::LevelFilter;
 use toml::de::DeValue;
 
 use super::key::{Bounds, Kind};
 use super::number::{format_bytes, format_seconds, parse_bytes, parse_seconds};
 use crate::http::ListenAddress;
-use crate::logging::Format;
-use crate::store::catalog::Durability;
 
 /// The most addresses to listen on.
 const ADDRESSES_MAX: usize = 64;
@@ -29,6 +25,10 @@ pub enum Value {
     Name(&'static str),
     /// A path, or none.
     Path(Option<PathBuf>),
+    /// A text, or none.
+    Text(Option<String>),
+    /// Texts.
+    Texts(Vec<String>),
     /// Addresses to listen on.
     Addresses(Vec<ListenAddress>),
 }
@@ -52,6 +52,7 @@ impl Kind {
                 Err(_) => Err(bounds.refuse(|n| n.to_string())),
             },
             Self::Addresses => addresses(text.split(',').map(str::trim)),
+            Self::Texts => texts(text.split(',').map(str::trim)),
             _ => self.read_quoted(text),
         }
     }
@@ -67,12 +68,17 @@ impl Kind {
                 Ok(number) => self.number(bounds, number),
                 Err(_) => Err(bounds.refuse(self.unit())),
             },
-            (Self::Addresses, DeValue::Array(items)) => {
-                let texts: Option<Vec<&str>> =
+            (Self::Addresses | Self::Texts, DeValue::Array(items)) => {
+                let all: Option<Vec<&str>> =
                     items.iter().map(|item| item.get_ref().as_str()).collect();
-                addresses(texts.ok_or("must be a list of texts")?)
+                let all = all.ok_or("must be a list of texts")?;
+                match self {
+                    Self::Addresses => addresses(all),
+                    _ => texts(all),
+                }
             }
             (Self::Addresses, DeValue::String(text)) => addresses([&**text]),
+            (Self::Texts, DeValue::String(text)) => texts([&**text]),
             (Self::Switch | Self::Count(_), _) => Err(self.wrong_type(value)),
             (_, DeValue::String(text)) => self.read_quoted(text),
             _ => Err(self.wrong_type(value)),
@@ -90,7 +96,8 @@ impl Kind {
                 .map(|name| Value::Name(name))
                 .ok_or_else(|| format!("must be one of {}", names.join(", "))),
             Self::Path | Self::OptionalPath => self.path(PathBuf::from(text)),
-            Self::Switch | Self::Count(_) | Self::Addresses => {
+            Self::Text | Self::OptionalText => self.text(text),
+            Self::Switch | Self::Count(_) | Self::Addresses | Self::Texts => {
                 Err(format!("must be {}", self.allowed()))
             }
         }
@@ -123,17 +130,52 @@ impl Kind {
         }
     }
 
+    fn text(&self, text: &str) -> Result<Value, String> {
+        match (self, text.is_empty()) {
+            (_, false) => plain(text).map(|text| Value::Text(Some(text))),
+            (Self::OptionalText, true) => Ok(Value::Text(None)),
+            (_, true) => Err("must not be empty".to_owned()),
+        }
+    }
+
     fn wrong_type(&self, value: &DeValue<'_>) -> String {
         let wanted = match self {
             Self::Switch => "true or false, without quotes",
             Self::Count(_) => "a whole number",
             Self::Bytes(_) => "a number of bytes, or a text such as \"4MiB\"",
             Self::Seconds(_) => "a number of seconds, or a text such as \"24h\"",
-            Self::Choice(_) | Self::Path | Self::OptionalPath => "a text in quotes",
+            Self::Choice(_) | Self::Path | Self::OptionalPath | Self::Text | Self::OptionalText => {
+                "a text in quotes"
+            }
+            Self::Texts => "a list of texts",
             Self::Addresses => "a list of texts, such as [\"127.0.0.1:5000\"]",
         };
         format!("must be {wanted}, and not of type {}", value.type_str())
     }
+}
+
+/// The longest text, in bytes.
+const TEXT_BYTES_MAX: usize = 1024;
+/// The most texts of a list.
+const TEXTS_MAX: usize = 64;
+
+fn plain(text: &str) -> Result<String, String> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(format!("must not be longer than {TEXT_BYTES_MAX} bytes"));
+    }
+    if text.contains(char::is_control) {
+        return Err("must not contain control characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Value, String> {
+    let all = texts.into_iter().filter(|text| !text.is_empty()).map(plain);
+    let all: Vec<String> = all.collect::<Result<_, _>>()?;
+    if all.len() > TEXTS_MAX {
+        return Err(format!("must not hold more than {TEXTS_MAX} texts"));
+    }
+    Ok(Value::Texts(all))
 }
 
 fn addresses<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Value, String> {
@@ -192,10 +234,9 @@ impl Value {
             },
             Self::Name(name) => quote(name),
             Self::Path(path) => quote(&path.as_ref()?.to_string_lossy()),
-            Self::Addresses(addresses) => {
-                let texts: Vec<String> = addresses.iter().map(|a| quote(&a.to_string())).collect();
-                format!("[{}]", texts.join(", "))
-            }
+            Self::Text(text) => quote(text.as_ref()?),
+            Self::Texts(texts) => list(texts.iter().map(|text| quote(text))),
+            Self::Addresses(addresses) => list(addresses.iter().map(|a| quote(&a.to_string()))),
         })
     }
 
@@ -207,13 +248,19 @@ impl Value {
             Self::Name(name) => (*name).into(),
             Self::Path(None) => serde_json::Value::Null,
             Self::Path(Some(path)) => path.to_string_lossy().into(),
+            Self::Text(text) => text.clone().into(),
+            Self::Texts(texts) => texts.clone().into(),
             Self::Addresses(addresses) => addresses.iter().map(ToString::to_string).collect(),
         }
     }
 }
 
+pub(super) fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
 /// A basic string of TOML, always on one line.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
         match character {
@@ -229,97 +276,4 @@ fn quote(text: &str) -> String {
     }
     quoted.push('"');
     quoted
-}
-
-/// A Rust type that a setting can have. `None` means that the table gives the key a kind that
-/// does not fit its type; the tests load every key, so that it cannot happen in a release.
-pub(super) trait FromValue: Sized {
-    fn from_value(value: &Value) -> Option<Self>;
-}
-
-impl FromValue for bool {
-    fn from_value(value: &Value) -> Option<Self> {
-        match value {
-            Value::Switch(on) => Some(*on),
-            _ => None,
-        }
-    }
-}
-
-impl FromValue for u64 {
-    fn from_value(value: &Value) -> Option<Self> {
-        match value {
-            Value::Number(number) => Some(*number),
-            _ => None,
-        }
-    }
-}
-
-impl FromValue for usize {
-    fn from_value(value: &Value) -> Option<Self> {
-        u64::from_value(value)?.try_into().ok()
-    }
-}
-
-impl FromValue for Duration {
-    fn from_value(value: &Value) -> Option<Self> {
-        u64::from_value(value).map(Self::from_secs)
-    }
-}
-
-impl FromValue for Option<PathBuf> {
-    fn from_value(value: &Value) -> Option<Self> {
-        match value {
-            Value::Path(path) => Some(path.clone()),
-            _ => None,
-        }
-    }
-}
-
-impl FromValue for PathBuf {
-    fn from_value(value: &Value) -> Option<Self> {
-        Option::<Self>::from_value(value)?
-    }
-}
-
-impl FromValue for Vec<ListenAddress> {
-    fn from_value(value: &Value) -> Option<Self> {
-        match value {
-            Value::Addresses(addresses) => Some(addresses.clone()),
-            _ => None,
-        }
-    }
-}
-
-fn name(value: &Value) -> Option<&'static str> {
-    match value {
-        Value::Name(name) => Some(name),
-        _ => None,
-    }
-}
-
-impl FromValue for Durability {
-    fn from_value(value: &Value) -> Option<Self> {
-        match name(value)? {
-            "full" => Some(Self::Full),
-            "relaxed" => Some(Self::Relaxed),
-            _ => None,
-        }
-    }
-}
-
-impl FromValue for LevelFilter {
-    fn from_value(value: &Value) -> Option<Self> {
-        name(value)?.parse().ok()
-    }
-}
-
-impl FromValue for Format {
-    fn from_value(value: &Value) -> Option<Self> {
-        match name(value)? {
-            "text" => Some(Self::Text),
-            "json" => Some(Self::Json),
-            _ => None,
-        }
-    }
 }

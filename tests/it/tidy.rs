@@ -80,12 +80,13 @@ const PLACES: [(&[&str], &[&str], &str); 6] = [
 
 /// The floors: a module uses those below its own only (and itself). Modules beside the floors use
 /// none but themselves.
-const FLOORS: [(&str, u32); 15] = [
+const FLOORS: [(&str, u32); 16] = [
     ("oci", 0),
     ("clock", 0),
     ("http", 0),
     ("logging", 0),
     ("store", 1),
+    ("auth", 2),
     ("registry", 2),
     ("api", 4),
     ("progress", 5),

@@ -1,0 +1,140 @@
+//! From values of settings to the Rust types of their fields.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use super::value::Value;
+use crate::auth::Challenge;
+use crate::http::ListenAddress;
+use crate::logging::Format;
+use crate::store::catalog::Durability;
+
+/// A Rust type that a setting can have. `None` means that the table gives the key a kind that
+/// does not fit its type; the tests load every key, so that it cannot happen in a release.
+pub(super) trait FromValue: Sized {
+    fn from_value(value: &Value) -> Option<Self>;
+}
+
+impl FromValue for bool {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Switch(on) => Some(*on),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for u64 {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for usize {
+    fn from_value(value: &Value) -> Option<Self> {
+        u64::from_value(value)?.try_into().ok()
+    }
+}
+
+impl FromValue for Duration {
+    fn from_value(value: &Value) -> Option<Self> {
+        u64::from_value(value).map(Self::from_secs)
+    }
+}
+
+impl FromValue for Option<PathBuf> {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Path(path) => Some(path.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for PathBuf {
+    fn from_value(value: &Value) -> Option<Self> {
+        Option::<Self>::from_value(value)?
+    }
+}
+
+impl FromValue for Vec<ListenAddress> {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Addresses(addresses) => Some(addresses.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for Option<String> {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Text(text) => Some(text.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for String {
+    fn from_value(value: &Value) -> Option<Self> {
+        Option::<Self>::from_value(value)?
+    }
+}
+
+impl FromValue for Vec<String> {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Texts(texts) => Some(texts.clone()),
+            _ => None,
+        }
+    }
+}
+
+fn name(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::Name(name) => Some(name),
+        _ => None,
+    }
+}
+
+impl FromValue for Durability {
+    fn from_value(value: &Value) -> Option<Self> {
+        match name(value)? {
+            "full" => Some(Self::Full),
+            "relaxed" => Some(Self::Relaxed),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for LevelFilter {
+    fn from_value(value: &Value) -> Option<Self> {
+        name(value)?.parse().ok()
+    }
+}
+
+impl FromValue for Format {
+    fn from_value(value: &Value) -> Option<Self> {
+        match name(value)? {
+            "text" => Some(Self::Text),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for Challenge {
+    fn from_value(value: &Value) -> Option<Self> {
+        match name(value)? {
+            "auto" => Some(Self::Auto),
+            "basic" => Some(Self::Basic),
+            "bearer" => Some(Self::Bearer),
+            _ => None,
+        }
+    }
+}
