@@ -3,8 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
-use coracle::cli::{self, Cli, Command, ConfigCommand};
-use coracle::commands::{check, config, serve, version};
+use coracle::cli::{self, CertCommand, Cli, Command, ConfigCommand};
+use coracle::commands::{cert, check, config, serve, version};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
@@ -45,6 +45,7 @@ impl Failure {
             Self::Configuration(_) => Exit::Configuration,
             Self::Command(Error::Store(error)) => error.into(),
             Self::Command(Error::Io(error)) => Exit::of_io(error),
+            Self::Command(Error::Tls(error)) => Exit::of_tls(error),
         }
     }
 }
@@ -118,6 +119,22 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             let effective = coracle::config::Effective::load(&cli.sources())?;
             config::show(&effective, args.json)?;
             Ok(Exit::Ok)
+        }
+        Command::Cert {
+            command: CertCommand::SelfSigned(args),
+        } => {
+            cert::self_signed(args)?;
+            Ok(Exit::Ok)
+        }
+        Command::Cert {
+            command: CertCommand::Show(args),
+        } => {
+            let files = if args.files.is_empty() {
+                Settings::load(&cli.sources())?.tls.certificate
+            } else {
+                args.files.clone()
+            };
+            Ok(cert::show(&files, args.json)?)
         }
         Command::Version(args) => {
             version::run(args.json)?;

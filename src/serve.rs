@@ -10,14 +10,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::api::control::Control;
 use crate::api::jobs::{Jobs, SweepOptions};
 use crate::api::{self, Api};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, MADE_AFTER, SystemClock};
 use crate::config::Settings;
-use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server, ServerHandle};
+use crate::http::tls::{PairFiles, Tls, TlsError, TlsOptions, TlsWatch};
+use crate::http::{
+    Endpoint, Handler, Limits, ListenAddress, Request, Response, Scheme, Server, ServerHandle,
+};
 use crate::registry::{self, Registry};
 use crate::store::blobs::disk::RealDisk;
 use crate::store::blobs::{BlobStore, FileBlobStore, FileOptions, MemoryBlobStore};
@@ -32,6 +35,12 @@ const CONTROL_WORKERS_MAX: usize = 2;
 /// How long the catalog may take to fold its log away at the end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often the files of certificates are looked at.
+const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Something that is done anew when the process is told to (SIGHUP). It logs how that went.
+pub type ReloadHook = Box<dyn Fn() + Send + Sync>;
+
 /// Why a registry could not be opened or served.
 #[derive(Debug)]
 pub enum Error {
@@ -39,6 +48,8 @@ pub enum Error {
     Store(store::Error),
     /// An address could not be listened on, or a thread not started.
     Io(io::Error),
+    /// Certificates cannot be used.
+    Tls(TlsError),
 }
 
 impl fmt::Display for Error {
@@ -46,6 +57,7 @@ impl fmt::Display for Error {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
         }
     }
 }
@@ -64,12 +76,19 @@ impl From<io::Error> for Error {
     }
 }
 
+impl From<TlsError> for Error {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}
+
 /// An open registry. Closed by [`close`](Coracle::close) or when dropped.
 pub struct Coracle {
     registry: Arc<Registry>,
     api: Arc<Api>,
     clock: Arc<dyn Clock>,
     settings: Settings,
+    tls: Option<Arc<Tls>>,
     /// Where the data is; `None` in memory.
     layout: Option<Layout>,
     _lock: Option<FolderLock>,
@@ -80,20 +99,24 @@ impl Coracle {
     /// is missing and then belongs to this value alone, or in memory.
     ///
     /// # Errors
-    /// [`Error::Store`], its kind telling a folder that is in use, damaged, newer or unwritable.
+    /// [`Error::Store`], its kind telling a folder that is in use, damaged, newer or unwritable;
+    /// [`Error::Tls`].
     pub fn open(settings: Settings) -> Result<Self, Error> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let tls = open_tls(&settings, &clock)?;
         let layout = (!settings.storage.memory).then(|| Layout::new(&settings.storage.data));
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
         let blobs = open_blobs(&settings, layout.as_ref())?;
         let catalog = Arc::new(open_catalog(&settings, layout.as_ref(), &clock, &blobs)?);
         let registry = Arc::new(Registry::new(catalog, blobs, rules(&settings)));
-        let api = Arc::new(Api::new(Arc::clone(&registry), api_options(&settings)));
+        let api = Api::new(Arc::clone(&registry), api_options(&settings)).with_tls(tls.clone());
+        let api = Arc::new(api);
         Ok(Self {
             registry,
             api,
             clock,
             settings,
+            tls,
             layout,
             _lock: lock,
         })
@@ -120,7 +143,7 @@ impl Coracle {
             .settings
             .limits
             .http(self.settings.server.stop_seconds_max);
-        let server = Server::bind(&self.settings.server.listen, limits, handler)?;
+        let server = Server::bind(&self.endpoints(), limits, handler)?;
         let control = self
             .layout
             .as_ref()
@@ -135,10 +158,16 @@ impl Coracle {
                 orphan_age: self.settings.storage.orphan_expire_seconds,
             },
         )?;
+        let watch = self
+            .tls
+            .as_ref()
+            .map(|tls| tls.watch(CERTIFICATES_INTERVAL));
         Ok(Serving {
             server,
             control,
+            reload: Arc::new(self.reload_hooks()),
             _jobs: jobs,
+            _watch: watch.transpose()?,
         })
     }
 
@@ -148,6 +177,29 @@ impl Coracle {
     /// The fold failed; nothing that was acknowledged is lost.
     pub fn close(self) -> Result<(), Error> {
         Ok(self.registry.catalog().close(CLOSE_PATIENCE)?)
+    }
+
+    /// What is done anew on SIGHUP, in this order.
+    fn reload_hooks(&self) -> Vec<ReloadHook> {
+        let mut hooks: Vec<ReloadHook> = Vec::new();
+        if let Some(tls) = self.tls.clone() {
+            hooks.push(Box::new(move || {
+                // What is wrong with the files was logged; what was loaded before is in use.
+                let _ = tls.reload();
+            }));
+        }
+        hooks
+    }
+
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let endpoint = |listen: &crate::http::Listen| Endpoint {
+            address: listen.address.clone(),
+            tls: match listen.scheme_or(self.tls.is_some()) {
+                Scheme::Https => self.tls.clone(),
+                Scheme::Http => None,
+            },
+        };
+        self.settings.server.listen.iter().map(endpoint).collect()
     }
 
     fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
@@ -177,13 +229,33 @@ impl Coracle {
 pub struct Serving {
     server: Server,
     control: Option<ControlServer>,
+    reload: Arc<Vec<ReloadHook>>,
     _jobs: Jobs,
+    _watch: Option<TlsWatch>,
+}
+
+/// Makes a registry that serves look at its files again, from any thread.
+#[derive(Clone)]
+pub struct Reloader(Arc<Vec<ReloadHook>>);
+
+impl Reloader {
+    /// Calls all hooks, one after the other.
+    pub fn reload(&self) {
+        for hook in self.0.iter() {
+            hook();
+        }
+    }
 }
 
 impl Serving {
     /// The addresses as they were bound, with the ports that the system chose.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         self.server.local_endpoints()
+    }
+
+    /// Makes it look at its files again, from any thread.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(Arc::clone(&self.reload))
     }
 
     /// Stops it, from any thread.
@@ -222,23 +294,37 @@ impl Drop for ControlServer {
 ///
 /// # Errors
 /// It cannot be written.
-pub fn write_ready_file(path: &Path, addresses: &[ListenAddress]) -> io::Result<()> {
+pub fn write_ready_file(path: &Path, endpoints: &[Endpoint]) -> io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = Path::new(&part);
     let mut file = fs::File::create(part)?;
-    for address in addresses {
-        writeln!(file, "{}", url(address))?;
+    for endpoint in endpoints {
+        writeln!(file, "{}", endpoint.url())?;
     }
     fs::rename(part, path)
 }
 
-/// The address as a client writes it.
-pub fn url(address: &ListenAddress) -> String {
-    match address {
-        ListenAddress::Tcp(address) => format!("http://{address}"),
-        ListenAddress::Unix(_) => address.to_string(),
-    }
+/// What TLS is made of; none without a certificate.
+pub fn tls_options(settings: &Settings, clock: Arc<dyn Clock>) -> Option<TlsOptions> {
+    let tls = &settings.tls;
+    let pairs = tls.certificate.iter().cloned().zip(tls.key.iter().cloned());
+    let pairs: Vec<PairFiles> = pairs
+        .map(|(certificate, key)| PairFiles { certificate, key })
+        .collect();
+    (!pairs.is_empty()).then(|| TlsOptions {
+        pairs,
+        client_ca: tls.client_ca.clone(),
+        client_auth: tls.client_auth,
+        minimum_version: tls.minimum_version,
+        now: Arc::new(move || clock.now()),
+        clock_min: SystemTime::UNIX_EPOCH + MADE_AFTER,
+    })
+}
+
+fn open_tls(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Option<Arc<Tls>>, Error> {
+    let options = tls_options(settings, Arc::clone(clock));
+    Ok(options.map(Tls::new).transpose()?)
 }
 
 fn open_blobs(settings: &Settings, layout: Option<&Layout>) -> Result<Arc<dyn BlobStore>, Error> {

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::Api;
 use super::respond::json_body;
 use crate::http::Response;
+use crate::http::tls::TlsStatus;
 
 /// `GET /`
 pub fn home() -> Response {
@@ -30,7 +31,7 @@ pub fn alive() -> Response {
 
 /// `GET /readyz`: the catalog answers and the disk can be written.
 pub fn ready(api: &Api) -> Response {
-    let (status, body) = match api.registry.probe() {
+    let (status, mut body) = match api.registry.probe() {
         Ok(()) => (200, json!({ "status": "ok" })),
         Err(error) => {
             log::warn!("not ready: {error}");
@@ -40,10 +41,26 @@ pub fn ready(api: &Api) -> Response {
             )
         }
     };
+    if let Some(tls) = &api.tls {
+        body["tls"] = certificates(&tls.status());
+    }
     json_body(
         Response::new(status).header("Cache-Control", "no-cache"),
         &body,
     )
+}
+
+/// How it stands with the certificates; the files are for the log alone. Old certificates are no
+/// reason not to be ready: clients are served, and a restart would not help.
+fn certificates(status: &TlsStatus) -> serde_json::Value {
+    let state = match status.last_error {
+        None => "ok",
+        Some(_) => "the new certificates cannot be used, the old ones stay",
+    };
+    let expires = status
+        .expires
+        .and_then(|time| jiff::Timestamp::try_from(time).ok());
+    json!({ "status": state, "expires": expires.map(|time| time.to_string()) })
 }
 
 /// Which part fails, without a path of the server.

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 pub use error::Failure;
 
+use crate::http::tls::Tls;
 use crate::http::{Handler, Refusal, Request, Response, range};
 use crate::logging::{self, AccessRecord};
 use crate::oci::ErrorCode;
@@ -60,6 +61,8 @@ pub struct Api {
     ids: RequestIds,
     /// Large manifests that are dealt with at this moment.
     large_manifests: AtomicUsize,
+    /// The certificates in use, where TLS is spoken.
+    tls: Option<Arc<Tls>>,
 }
 
 impl Api {
@@ -70,7 +73,14 @@ impl Api {
             options,
             ids: RequestIds::new(),
             large_manifests: AtomicUsize::new(0),
+            tls: None,
         }
+    }
+
+    /// The same, telling about these certificates in its health.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
     }
 
     fn dispatch(&self, request: &mut Request<'_>) -> Result<Response, Failure> {

@@ -240,7 +240,8 @@ impl Dispatcher {
         let longest = table.take_longest(Waiting::Handshake);
         drop(table);
         if let Some((conn, _)) = longest {
-            self.shared.give_up_handshake(conn, "too many are in progress");
+            self.shared
+                .give_up_handshake(conn, "too many are in progress");
         }
     }
 }

@@ -23,7 +23,9 @@ impl Worker {
             return Some(Next::Turn(Turn { head, start, share }));
         };
         let limits = &shared.limits;
-        let deadline = conn.handshake_deadline.unwrap_or(start + limits.handshake_timeout);
+        let deadline = conn
+            .handshake_deadline
+            .unwrap_or(start + limits.handshake_timeout);
         loop {
             match conn.wire.connection.shake() {
                 Ok(Shaken::Done) => {
@@ -60,7 +62,10 @@ impl Worker {
             retry_after: None,
             request_line: None,
         };
-        log::debug!("{} speaks plain HTTP on a port that speaks HTTPS", conn.peer);
+        log::debug!(
+            "{} speaks plain HTTP on a port that speaks HTTPS",
+            conn.peer
+        );
         // Not the application's words: whoever reads this is a person with the wrong address.
         let response = refusal.response();
         let framing = send::Framing {

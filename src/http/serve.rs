@@ -144,9 +144,7 @@ impl Worker {
         }
         loop {
             let next = match self.next_head(conn) {
-                Incoming::Head(head) => {
-                    self.exchange(conn, head, Instant::now(), None)
-                }
+                Incoming::Head(head) => self.exchange(conn, head, Instant::now(), None),
                 Incoming::Wait => return self.wait(conn),
                 Incoming::End => return Next::Close,
                 Incoming::Bad(error) => {

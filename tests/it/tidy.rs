@@ -50,6 +50,8 @@ const PLACES: [(&[&str], &[&str], &str); 6] = [
             "src/config/file.rs",
             "src/commands/serve.rs",
             "src/logging/sink.rs",
+            // Certificates and keys that were just made.
+            "src/commands/cert.rs",
             // Opening the folder is part of wiring.
             "src/serve.rs",
             // A body that is a part of an open file; the socket's path.

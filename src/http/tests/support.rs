@@ -183,7 +183,7 @@ impl TestServer {
     ) -> Self {
         let any = [ListenAddress::Tcp(([127, 0, 0, 1], 0).into())];
         let server = Server::bind(&any, limits, handler).unwrap();
-        let ListenAddress::Tcp(address) = server.local_addresses()[0].clone() else {
+        let ListenAddress::Tcp(address) = server.local_endpoints()[0].address.clone() else {
             panic!("a TCP address was asked for");
         };
         let handle = server.handle();

@@ -182,7 +182,9 @@ fn read_alternative_names(value: &[u8], facts: &mut CertificateFacts) -> Result<
             ADDRESS => {
                 let v4 = <[u8; 4]>::try_from(name.content).map(IpAddr::from);
                 let v6 = || <[u8; 16]>::try_from(name.content).map(IpAddr::from);
-                facts.addresses.push(v4.or_else(|_| v6()).map_err(|_| NotDer)?);
+                facts
+                    .addresses
+                    .push(v4.or_else(|_| v6()).map_err(|_| NotDer)?);
             }
             // Other kinds name no host and no person.
             _ => {}
@@ -207,9 +209,18 @@ const SHORT_NAMES: [(&[u8], &str); 11] = [
     (&[0x55, 4, 6], "C"),
     (&[0x55, 4, 9], "STREET"),
     (&[0x55, 4, 5], "serialNumber"),
-    (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25], "DC"),
-    (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1], "UID"),
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1], "emailAddress"),
+    (
+        &[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25],
+        "DC",
+    ),
+    (
+        &[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1],
+        "UID",
+    ),
+    (
+        &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1],
+        "emailAddress",
+    ),
 ];
 
 fn name(bytes: &[u8]) -> Result<Name, NotDer> {

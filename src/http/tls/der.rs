@@ -59,7 +59,9 @@ impl<'a> Der<'a> {
             long @ 0x81..=0x84 => {
                 let count = usize::from(long & 0x7f);
                 let bytes = behind.get(..count).ok_or(NotDer)?;
-                let length = bytes.iter().fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
+                let length = bytes
+                    .iter()
+                    .fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
                 let is_shortest = bytes[0] != 0 && (count > 1 || length >= 0x80);
                 let length = usize::try_from(length).map_err(|_| NotDer)?;
                 if !is_shortest {
@@ -208,8 +210,16 @@ mod tests {
         assert_eq!(time(UTC_TIME, "491231235959Z"), Ok(2_524_607_999));
         assert_eq!(time(UTC_TIME, "500101000000Z"), Ok(-631_152_000));
         assert_eq!(time(GENERALIZED_TIME, "20501231235959Z"), Ok(2_556_143_999));
-        assert_eq!(time(GENERALIZED_TIME, "99991231235959Z"), Ok(253_402_300_799));
-        for text in ["7001010000Z", "700101000000+", "701301000000Z", "70010100000aZ"] {
+        assert_eq!(
+            time(GENERALIZED_TIME, "99991231235959Z"),
+            Ok(253_402_300_799)
+        );
+        for text in [
+            "7001010000Z",
+            "700101000000+",
+            "701301000000Z",
+            "70010100000aZ",
+        ] {
             assert_eq!(time(UTC_TIME, text), Err(NotDer), "{text}");
         }
     }
@@ -217,7 +227,10 @@ mod tests {
     #[test]
     fn identifiers_have_dots() {
         assert_eq!(dotted(&[0x55, 4, 3]), "2.5.4.3");
-        assert_eq!(dotted(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d]), "1.2.840.113549");
+        assert_eq!(
+            dotted(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d]),
+            "1.2.840.113549"
+        );
         assert_eq!(dotted(&[0x88, 0x37, 3]), "2.999.3");
     }
 

@@ -71,7 +71,13 @@ pub(super) type Stamp = Option<(i64, i64, u64, u64, u64)>;
 pub(super) fn stamps(options: &TlsOptions) -> Vec<Stamp> {
     let stamp = |path: &Path| {
         let meta = std::fs::metadata(path).ok()?;
-        Some((meta.mtime(), meta.mtime_nsec(), meta.size(), meta.dev(), meta.ino()))
+        Some((
+            meta.mtime(),
+            meta.mtime_nsec(),
+            meta.size(),
+            meta.dev(),
+            meta.ino(),
+        ))
     };
     let pairs = options.pairs.iter();
     pairs

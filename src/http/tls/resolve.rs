@@ -20,7 +20,10 @@ impl ByName {
         let mut names: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, (_, of_pair)) in pairs.iter().enumerate() {
             for name in of_pair {
-                names.entry(name.to_ascii_lowercase()).or_default().push(index);
+                names
+                    .entry(name.to_ascii_lowercase())
+                    .or_default()
+                    .push(index);
             }
         }
         let pairs = pairs.into_iter().map(|(pair, _)| pair).collect();
@@ -37,7 +40,10 @@ impl ByName {
             let (_, parent) = name.split_once('.')?;
             self.names.get(&format!("*.{parent}"))
         };
-        self.names.get(&name).or_else(wildcard).map_or(FIRST, Vec::as_slice)
+        self.names
+            .get(&name)
+            .or_else(wildcard)
+            .map_or(FIRST, Vec::as_slice)
     }
 }
 
@@ -56,6 +62,8 @@ impl ResolvesServerCert for ByName {
 
 impl fmt::Debug for ByName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ByName").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("ByName")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
     }
 }

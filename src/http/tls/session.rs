@@ -9,7 +9,9 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic,
+};
 
 use super::super::buffer::Buffer;
 use super::super::stream::{Connection, Plain, Scratch, Socket};
@@ -103,7 +105,11 @@ impl TlsConnection {
                 let processed = self.process(&mut []);
                 self.send_now()?;
                 processed?;
-                if self.session.as_ref().is_some_and(|it| !it.library.is_handshaking()) {
+                if self
+                    .session
+                    .as_ref()
+                    .is_some_and(|it| !it.library.is_handshaking())
+                {
                     self.client = self.identify()?;
                     self.is_done = true;
                     return Ok(Shaken::Done);
@@ -138,7 +144,9 @@ impl TlsConnection {
             .ok_or_else(|| invalid("the client's certificate cannot be read"))?;
         // A full handshake has looked at the dates; a resumed one looks at no certificate.
         if verified && !facts.is_valid_at(self.tls.now()) {
-            return Err(invalid("the client's certificate has expired since its session began"));
+            return Err(invalid(
+                "the client's certificate has expired since its session began",
+            ));
         }
         Ok(Some(Arc::new(ClientCertificate::new(facts, verified))))
     }
@@ -167,8 +175,9 @@ impl TlsConnection {
             return Err(ErrorKind::NotConnected.into());
         };
         loop {
-            let UnbufferedStatus { discard, state } =
-                session.library.process_tls_records(self.incoming.bytes_mut());
+            let UnbufferedStatus { discard, state } = session
+                .library
+                .process_tls_records(self.incoming.bytes_mut());
             let stop = match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
@@ -282,7 +291,8 @@ type Encrypt<'a> =
 impl Session {
     fn new(tls: &Tls) -> io::Result<Self> {
         let loaded = tls.current();
-        let library = UnbufferedServerConnection::new(Arc::clone(&loaded.config)).map_err(failed)?;
+        let library =
+            UnbufferedServerConnection::new(Arc::clone(&loaded.config)).map_err(failed)?;
         Ok(Self { library, loaded })
     }
 }
@@ -432,8 +442,8 @@ impl Connection for TlsConnection {
         if !self.is_done || self.is_unsent() {
             return 0;
         }
-        let is_sent = self.encrypt(bytes).is_ok_and(|count| count == bytes.len())
-            && self.send_now().is_ok();
+        let is_sent =
+            self.encrypt(bytes).is_ok_and(|count| count == bytes.len()) && self.send_now().is_ok();
         if is_sent { bytes.len() } else { 0 }
     }
 

@@ -27,9 +27,9 @@ pub(super) fn verifier(
     } else {
         builder.allow_unauthenticated()
     };
-    let verifier = builder
-        .build()
-        .map_err(|error| TlsError::new(format!("the client authorities cannot be used: {error}")))?;
+    let verifier = builder.build().map_err(|error| {
+        TlsError::new(format!("the client authorities cannot be used: {error}"))
+    })?;
     Ok(if client_auth.verifies() {
         verifier
     } else {
@@ -60,7 +60,9 @@ impl ClientCertVerifier for Unverified {
         // What cannot be read could not be told to anybody either.
         CertificateFacts::of_der(end_entity)
             .map(|_| ClientCertVerified::assertion())
-            .ok_or(Error::InvalidCertificate(rustls::CertificateError::BadEncoding))
+            .ok_or(Error::InvalidCertificate(
+                rustls::CertificateError::BadEncoding,
+            ))
     }
 
     fn verify_tls12_signature(
