@@ -23,7 +23,7 @@ pub struct SelfSigned {
     pub ca: String,
     /// The authority's key: whoever has it can be anybody to those clients.
     pub ca_key: String,
-    /// The server's certificate, with the authority behind it.
+    /// The server's certificate.
     pub certificate: String,
     /// The server's key.
     pub key: String,
@@ -40,8 +40,10 @@ pub fn self_sign(hosts: &[String], days: u32, now: SystemTime) -> Result<SelfSig
     let ca_key = KeyPair::generate().map_err(failed)?;
     let mut authority = CertificateParams::default();
     authority.not_before = not_before.into();
-    authority.not_after = (now + DAY * AUTHORITY_DAYS.max(days)).into();
-    authority.distinguished_name = named("Coracle self-signed authority");
+    authority.not_after = (not_before + DAY * AUTHORITY_DAYS.max(days)).into();
+    // Its own name for each, so that clients that know several can tell them apart.
+    let first = hosts.first().map_or("nobody", String::as_str);
+    authority.distinguished_name = named(&format!("Coracle authority for {first}"));
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca = authority.self_signed(&ca_key).map_err(failed)?;
@@ -52,24 +54,26 @@ pub fn self_sign(hosts: &[String], days: u32, now: SystemTime) -> Result<SelfSig
     let key = KeyPair::generate().map_err(failed)?;
     let mut server = CertificateParams::new(hosts).map_err(failed)?;
     server.not_before = not_before.into();
-    server.not_after = (now + DAY * days).into();
-    // Clients look at the alternative names alone; this one is for people, and has 64 places.
-    let name = hosts.first().filter(|host| host.len() <= 64);
-    server.distinguished_name = named(name.map_or("coracle", String::as_str));
+    server.not_after = (not_before + DAY * days).into();
+    // Clients look at the alternative names alone; this one is for people.
+    server.distinguished_name = named(first);
     server.use_authority_key_identifier_extension = true;
     server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let issuer = Issuer::from_params(&authority, &ca_key);
     let certificate = server.signed_by(&key, &issuer).map_err(failed)?;
     Ok(SelfSigned {
-        certificate: certificate.pem() + &ca.pem(),
+        certificate: certificate.pem(),
         ca: ca.pem(),
         ca_key: ca_key.serialize_pem(),
         key: key.serialize_pem(),
     })
 }
 
+/// A subject with this common name, as much of it as fits into one.
 fn named(name: &str) -> rcgen::DistinguishedName {
+    const CHARACTERS_MAX: usize = 64;
+    let name: String = name.chars().take(CHARACTERS_MAX).collect();
     let mut distinguished = rcgen::DistinguishedName::new();
     distinguished.push(DnType::CommonName, name);
     distinguished
@@ -95,5 +99,53 @@ fn check_host(host: &str) -> Result<(), TlsError> {
             "'{host}' is no host: write a name such as registry.example.org or an address such as \
              192.0.2.1, without a port"
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tls::CertificateFacts;
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
+    #[test]
+    fn what_is_made_says_what_was_asked_for() {
+        let hosts = [
+            "*.example.org".to_owned(),
+            "::1".to_owned(),
+            "a_b.c".to_owned(),
+        ];
+        let now = SystemTime::UNIX_EPOCH + DAY * 20_000;
+        let made = self_sign(&hosts, 825, now).unwrap();
+        let der = CertificateDer::from_pem_slice(made.certificate.as_bytes()).unwrap();
+        let facts = CertificateFacts::of_der(&der).unwrap();
+        assert_eq!(facts.hosts(), ["*.example.org", "a_b.c", "::1"]);
+        assert_eq!(facts.subject, "CN=*.example.org");
+        assert_eq!(facts.issuer, "CN=Coracle authority for *.example.org");
+        assert!(facts.is_valid_at(now));
+        let lifetime = facts.not_after.duration_since(facts.not_before).unwrap();
+        assert_eq!(lifetime, DAY * 825);
+        assert_ne!(made.ca_key, made.key);
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for host in [
+            "",
+            "a b",
+            "registry:5000",
+            "-a",
+            "a..b",
+            "*",
+            "a.*.b",
+            "https://a",
+        ] {
+            let error = self_sign(&[host.to_owned()], 1, SystemTime::UNIX_EPOCH + DAY * 9_000);
+            assert!(
+                error.is_err_and(|it| it.to_string().contains("is no host")),
+                "{host}"
+            );
+        }
     }
 }
