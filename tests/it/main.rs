@@ -34,5 +34,6 @@ mod start;
 mod support;
 mod tags;
 mod tidy;
+mod tls;
 mod upload;
 mod wire;
