@@ -120,25 +120,27 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             config::show(&effective, args.json)?;
             Ok(Exit::Ok)
         }
-        Command::Cert {
-            command: CertCommand::SelfSigned(args),
-        } => {
+        Command::Cert { command } => run_cert(cli, command),
+        Command::Version(args) => {
+            version::run(args.json)?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn run_cert(cli: &Cli, command: &CertCommand) -> Result<Exit, Failure> {
+    match command {
+        CertCommand::SelfSigned(args) => {
             cert::self_signed(args)?;
             Ok(Exit::Ok)
         }
-        Command::Cert {
-            command: CertCommand::Show(args),
-        } => {
+        CertCommand::Show(args) => {
             let files = if args.files.is_empty() {
                 Settings::load(&cli.sources())?.tls.certificate
             } else {
                 args.files.clone()
             };
             Ok(cert::show(&files, args.json)?)
-        }
-        Command::Version(args) => {
-            version::run(args.json)?;
-            Ok(Exit::Ok)
         }
     }
 }

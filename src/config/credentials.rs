@@ -59,8 +59,8 @@ fn find(path: &Path, folder: Option<&Path>) -> Result<PathBuf, String> {
     }
     let folder = folder.ok_or_else(|| {
         format!(
-            "names a credential, but {VARIABLE} is not set: hand it over with LoadCredential={name} \
-             in the service's unit, or write a path"
+            "names a credential, but {VARIABLE} is not set: hand it over with \
+             LoadCredential={name} in the service's unit, or write a path"
         )
     })?;
     Ok(folder.join(name))

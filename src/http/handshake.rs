@@ -37,17 +37,19 @@ impl Worker {
                     return Some(Next::CloseGently);
                 }
                 Err(error) => return Some(Next::GiveUp(error)),
-                Ok(Shaken::Wait) if Instant::now() >= deadline => {
+                Ok(Shaken::Wait | Shaken::Answered) if Instant::now() >= deadline => {
                     return Some(Next::GiveUp(ErrorKind::TimedOut.into()));
                 }
-                // An answer from nearby is quicker here than the way over the dispatcher.
-                Ok(Shaken::Wait) => {
+                // A client nearby says the rest at once; then the way over the dispatcher is the
+                // longer one. But no thread is to be started because this one waits.
+                Ok(Shaken::Answered) if shared.has_idle_worker() => {
                     let socket = conn.wire.connection.socket();
-                    let is_there = shared.may_linger()
-                        && socket.wait_readable(limits.linger_timeout).unwrap_or(false);
-                    if !is_there {
+                    if !socket.wait_readable(limits.linger_timeout).unwrap_or(false) {
                         return Some(Next::Park(Waiting::Handshake, deadline));
                     }
+                }
+                Ok(Shaken::Wait | Shaken::Answered) => {
+                    return Some(Next::Park(Waiting::Handshake, deadline));
                 }
             }
         }

@@ -116,6 +116,11 @@ impl Shared {
         self.counters.available.load(Ordering::Relaxed) >= 0 && !self.is_stopping()
     }
 
+    /// Whether a connection that comes now finds a worker that waits for one.
+    pub(super) fn has_idle_worker(&self) -> bool {
+        self.counters.available.load(Ordering::Relaxed) > 0 && !self.is_stopping()
+    }
+
     /// Lets a connection wait for its client. From here on any thread may have it.
     pub(super) fn park(&self, mut conn: Box<Conn>, waiting: Waiting, deadline: Instant) {
         let socket = Arc::clone(conn.wire.connection.socket());

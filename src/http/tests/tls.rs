@@ -65,7 +65,7 @@ fn the_certificate_is_the_one_with_the_name() {
     let server = setup.start(Limits::default());
     let status = setup.tls().status();
     let config = setup.client_config(rustls::ALL_VERSIONS, None);
-    let mut shown = |name: &str| {
+    let shown = |name: &str| {
         let mut config = config.clone();
         config
             .dangerous()

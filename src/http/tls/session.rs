@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic,
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, ReadTraffic, UnbufferedStatus,
+    WriteTraffic,
 };
 
 use super::super::buffer::Buffer;
@@ -29,6 +30,8 @@ const OUTGOING_BYTES: usize = 128 * 1024;
 const RECORD_PAYLOAD_BYTES: usize = 16 * 1024;
 /// What a record has besides its payload, at most (header, explicit nonce, tag, content type).
 const RECORD_EXTRA_BYTES: usize = 32;
+/// Room for a short message of the library; a longer one says what it needs.
+const MESSAGE_BYTES: usize = 512;
 /// Reads from the socket in one read, when what comes holds no bytes for the application.
 const EMPTY_READS_MAX: usize = 4;
 
@@ -36,8 +39,10 @@ const EMPTY_READS_MAX: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Shaken {
     Done,
-    /// The client has to send more.
+    /// The client has to send the rest of something.
     Wait,
+    /// The client was answered and has to say more.
+    Answered,
     /// What came is no TLS but looks like the head of a request.
     PlainHttp,
 }
@@ -94,6 +99,7 @@ impl TlsConnection {
 
     /// Goes on with the handshake as far as what has arrived allows, without waiting for more.
     fn go_on(&mut self) -> io::Result<Shaken> {
+        let mut wait = Shaken::Wait;
         loop {
             if self.session.is_some() || !self.incoming.is_empty() {
                 if self.session.is_none() {
@@ -103,7 +109,10 @@ impl TlsConnection {
                     self.session = Some(Box::new(Session::new(&self.tls)?));
                 }
                 let processed = self.process(&mut []);
-                self.send_now()?;
+                if self.is_unsent() {
+                    wait = Shaken::Answered;
+                    self.send_now()?;
+                }
                 processed?;
                 if self
                     .session
@@ -122,7 +131,7 @@ impl TlsConnection {
             match self.transport.0.read_now(room) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(count) => self.incoming.filled(count),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Shaken::Wait),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(wait),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -163,8 +172,16 @@ impl TlsConnection {
         Ok(filled)
     }
 
-    /// One state of the library, or all until there is nothing to do. With `encrypt`, what is to
-    /// be said by the application is encrypted once the library takes it.
+    /// As [`TlsConnection::process`], and says in return what the library has to say (an alert,
+    /// new keys), as far as that is possible without waiting. The rest leaves with the next write.
+    fn decrypt(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let filled = self.process(out);
+        let _ = self.send_now();
+        filled
+    }
+
+    /// States of the library until bytes were decrypted or nothing is left to do. With `encrypt`,
+    /// until the library takes what the application says.
     fn step(
         &mut self,
         out: &mut [u8],
@@ -175,28 +192,17 @@ impl TlsConnection {
             return Err(ErrorKind::NotConnected.into());
         };
         loop {
-            let UnbufferedStatus { discard, state } = session
+            let status = session
                 .library
                 .process_tls_records(self.incoming.bytes_mut());
+            let UnbufferedStatus { discard, state } = status;
             let stop = match state {
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        let payload = record.map_err(failed)?.payload;
-                        let count = payload.len().min(out.len() - *filled);
-                        out[*filled..*filled + count].copy_from_slice(&payload[..count]);
-                        *filled += count;
-                        if count < payload.len() {
-                            self.plain.append(&payload[count..]);
-                        }
-                    }
-                    Some(Stop::Decrypted)
+                Ok(ConnectionState::ReadTraffic(traffic)) => {
+                    read(traffic, &mut out[*filled..], filled, &mut self.plain)?;
+                    encrypt.is_none().then_some(Stop::Decrypted)
                 }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    encode(&mut self.outgoing, |room| match data.encode(room) {
-                        Ok(count) => Ok(count),
-                        Err(EncodeError::InsufficientSize(size)) => Err(Some(size.required_size)),
-                        Err(EncodeError::AlreadyEncoded) => Err(None),
-                    })?;
+                Ok(ConnectionState::EncodeTlsData(data)) => {
+                    encode(data, &mut self.outgoing)?;
                     None
                 }
                 // It stands in `outgoing`, which leaves before anything else does.
@@ -208,10 +214,6 @@ impl TlsConnection {
                     self.is_at_end = true;
                     None
                 }
-                Ok(ConnectionState::Closed) => {
-                    self.is_at_end = true;
-                    Some(Stop::Starved)
-                }
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                     if let Some(encrypt) = encrypt.take() {
                         encrypt(&mut traffic, &mut self.outgoing)?;
@@ -220,7 +222,9 @@ impl TlsConnection {
                         Some(Stop::Starved)
                     }
                 }
-                Ok(ConnectionState::BlockedHandshake) => Some(Stop::Starved),
+                Ok(ConnectionState::BlockedHandshake | ConnectionState::Closed) => {
+                    Some(Stop::Starved)
+                }
                 Ok(_) => return Err(invalid("the client sends what was not agreed on")),
                 Err(error) => {
                     self.incoming.consume(discard);
@@ -231,10 +235,8 @@ impl TlsConnection {
                 }
             };
             self.incoming.consume(discard);
-            match stop {
-                Some(Stop::Decrypted) if encrypt.is_some() => {}
-                Some(stop) => return Ok(stop),
-                None => {}
+            if let Some(stop) = stop {
+                return Ok(stop);
             }
         }
     }
@@ -253,15 +255,11 @@ impl TlsConnection {
     /// Encrypts as much of `bytes` as one call takes; how much that was.
     fn encrypt(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = bytes.len().min(OUTGOING_BYTES);
+        let records = count.div_ceil(RECORD_PAYLOAD_BYTES);
+        let size = count + records * RECORD_EXTRA_BYTES;
         self.encrypt_with(&mut |traffic, outgoing| {
-            let records = count.div_ceil(RECORD_PAYLOAD_BYTES);
-            let size = count + records * RECORD_EXTRA_BYTES;
-            encode_into(outgoing, size, |room| {
-                match traffic.encrypt(&bytes[..count], room) {
-                    Ok(count) => Ok(count),
-                    Err(EncryptError::InsufficientSize(size)) => Err(Some(size.required_size)),
-                    Err(EncryptError::EncryptExhausted) => Err(None),
-                }
+            append(outgoing, size, |room| {
+                traffic.encrypt(&bytes[..count], room).map_err(needed)
             })
         })?;
         Ok(count)
@@ -307,14 +305,7 @@ impl Read for TlsConnection {
                 return Ok(0);
             }
             if !self.incoming.is_empty() {
-                let filled = match self.process(out) {
-                    Ok(filled) => filled,
-                    Err(error) => {
-                        // The alert; whether it arrives changes nothing.
-                        let _ = self.send_now();
-                        return Err(error);
-                    }
-                };
+                let filled = self.decrypt(out)?;
                 if filled > 0 || self.is_at_end {
                     return Ok(filled);
                 }
@@ -332,7 +323,7 @@ impl Read for TlsConnection {
         if self.incoming.is_empty() {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let filled = self.process(out)?;
+        let filled = self.decrypt(out)?;
         if filled > 0 || self.is_at_end {
             Ok(filled)
         } else {
@@ -453,10 +444,8 @@ impl Connection for TlsConnection {
             return;
         }
         let said = self.encrypt_with(&mut |traffic, outgoing| {
-            encode(outgoing, |room| match traffic.queue_close_notify(room) {
-                Ok(count) => Ok(count),
-                Err(EncryptError::InsufficientSize(size)) => Err(Some(size.required_size)),
-                Err(EncryptError::EncryptExhausted) => Err(None),
+            append(outgoing, MESSAGE_BYTES, |room| {
+                traffic.queue_close_notify(room).map_err(needed)
             })
         });
         if said.is_ok() {
@@ -466,6 +455,27 @@ impl Connection for TlsConnection {
     }
 }
 
+/// Takes what was decrypted, into `out` and, where that is full, into `plain`.
+fn read(
+    mut traffic: ReadTraffic<'_, '_, ServerConnectionData>,
+    mut out: &mut [u8],
+    filled: &mut usize,
+    plain: &mut Buffer,
+) -> io::Result<()> {
+    while let Some(record) = traffic.next_record() {
+        let payload = record.map_err(failed)?.payload;
+        let count = payload.len().min(out.len());
+        let (here, behind) = out.split_at_mut(count);
+        here.copy_from_slice(&payload[..count]);
+        out = behind;
+        *filled += count;
+        if count < payload.len() {
+            plain.append(&payload[count..]);
+        }
+    }
+    Ok(())
+}
+
 /// Takes the alert that the library has made of its failure.
 fn collect_alert(
     library: &mut UnbufferedServerConnection,
@@ -473,25 +483,27 @@ fn collect_alert(
     outgoing: &mut Buffer,
 ) {
     let UnbufferedStatus { state, .. } = library.process_tls_records(incoming);
-    if let Ok(ConnectionState::EncodeTlsData(mut data)) = state {
-        let _ = encode(outgoing, |room| match data.encode(room) {
-            Ok(count) => Ok(count),
-            Err(EncodeError::InsufficientSize(size)) => Err(Some(size.required_size)),
-            Err(EncodeError::AlreadyEncoded) => Err(None),
-        });
+    if let Ok(ConnectionState::EncodeTlsData(data)) = state {
+        // Without it the client learns less.
+        let _ = encode(data, outgoing);
     }
 }
 
-/// Lets `write` append to `outgoing`: it says how many bytes it wrote, or how many it needs.
+/// Appends what the library itself has to say.
 fn encode(
+    mut data: EncodeTlsData<'_, ServerConnectionData>,
     outgoing: &mut Buffer,
-    write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
 ) -> io::Result<()> {
-    encode_into(outgoing, 512, write)
+    append(outgoing, MESSAGE_BYTES, |room| match data.encode(room) {
+        Ok(count) => Ok(count),
+        Err(EncodeError::InsufficientSize(size)) => Err(Some(size.required_size)),
+        Err(EncodeError::AlreadyEncoded) => Err(None),
+    })
 }
 
-/// As [`encode`], with room for `size` bytes at first.
-fn encode_into(
+/// Lets `write` append to `outgoing`, with room for `size` bytes at first: it says how many bytes
+/// it wrote, or how many it needs.
+fn append(
     outgoing: &mut Buffer,
     size: usize,
     mut write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
@@ -507,6 +519,14 @@ fn encode_into(
             Err(Some(needed)) if needed > size => size = needed,
             Err(_) => return Err(ErrorKind::BrokenPipe.into()),
         }
+    }
+}
+
+/// What the library says of its failure to encrypt, for [`append`].
+fn needed(error: EncryptError) -> Option<usize> {
+    match error {
+        EncryptError::InsufficientSize(size) => Some(size.required_size),
+        EncryptError::EncryptExhausted => None,
     }
 }
 

@@ -50,11 +50,10 @@ fn five_hundred_silent_clients_cost_no_thread_and_keep_nobody_out() {
         is_well(&server, &certificates);
         client.get("/v2/").expect(200);
     }
-    assert!(
-        threads(&server) < before + 16,
-        "{} threads, {before} before",
-        threads(&server)
-    );
+    // A burst is met with more threads; the silence after it needs none of them.
+    eventually("the threads of the burst end", || {
+        (threads(&server) < before + 4).then_some(())
+    });
     drop(silent);
     is_well(&server, &certificates);
 }
@@ -180,6 +179,7 @@ fn a_renegotiation_ends_its_connection_and_nothing_else() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("RENEGOTIATING"), "{said}");
+    assert!(said.contains("no renegotiation"), "{said}");
     assert!(!said.contains("HTTP/1.1"), "{said}");
     let config = Arc::new(certificates.client_with(TLS_1_2, None));
     server.tls_client(&config).get("/v2/").expect(200);
