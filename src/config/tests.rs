@@ -157,7 +157,7 @@ fn every_key_can_be_set_by_the_file_and_by_its_variable() {
         let mut variables = vec![(key.variable(), text)];
         for other in companions(key) {
             let text = another_value(other);
-            toml += &format!("{} = {}\n", other.name, in_toml(other, &text));
+            toml = format!("{toml}{} = {}\n", other.name, in_toml(other, &text));
             variables.push((other.variable(), text));
         }
         let variables: Vec<(&str, &str)> = variables

@@ -37,8 +37,15 @@ impl Worker {
                     return Some(Next::CloseGently);
                 }
                 Err(error) => return Some(Next::GiveUp(error)),
-                Ok(Shaken::Wait | Shaken::Answered) if Instant::now() >= deadline => {
+                Ok(_) if Instant::now() >= deadline => {
                     return Some(Next::GiveUp(ErrorKind::TimedOut.into()));
+                }
+                // A new socket takes all that a handshake says, unless its client is slow to read.
+                Ok(Shaken::Unsent) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if let Err(error) = conn.wire.connection.socket().wait_writable(left) {
+                        return Some(Next::GiveUp(error));
+                    }
                 }
                 // A client nearby says the rest at once; then the way over the dispatcher is the
                 // longer one. But no thread is to be started because this one waits.

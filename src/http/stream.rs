@@ -128,7 +128,16 @@ impl Socket {
 
     /// Waits until there is something to read (or an end or an error), for at most `timeout`.
     pub(super) fn wait_readable(&self, timeout: Duration) -> io::Result<bool> {
-        let mut fds = [PollFd::new(self, PollFlags::IN)];
+        self.wait_for(PollFlags::IN, timeout)
+    }
+
+    /// Waits until something can be written (or until an error), for at most `timeout`.
+    pub(super) fn wait_writable(&self, timeout: Duration) -> io::Result<bool> {
+        self.wait_for(PollFlags::OUT, timeout)
+    }
+
+    fn wait_for(&self, what: PollFlags, timeout: Duration) -> io::Result<bool> {
+        let mut fds = [PollFd::new(self, what)];
         let ready = poll(&mut fds, Some(&timespec(timeout)));
         match ready {
             Ok(count) => Ok(count > 0),

@@ -280,17 +280,7 @@ impl TestServer {
 
     /// The server answers as it should: nothing that happened before has hurt it.
     pub(super) fn assert_well(&self) {
-        self.assert_well_for(self.connect());
-    }
-
-    /// As [`TestServer::assert_well`], to this client.
-    pub(super) fn assert_well_for(&self, mut client: Client) {
-        client.send("GET /well HTTP/1.1\r\nHost: a\r\n\r\n");
-        let answer = client.response();
-        assert_eq!(
-            (answer.status, answer.text()),
-            (200, "GET /well".to_owned())
-        );
+        assert_well_for(self.connect());
     }
 }
 
@@ -485,4 +475,14 @@ pub(super) fn assert_busy(client: &mut Client) {
     );
     assert_eq!(answer.header("X-Refused"), Some("yes"));
     assert_eq!(client.rest(), "");
+}
+
+/// As [`TestServer::assert_well`], to this client.
+pub(super) fn assert_well_for(mut client: Client) {
+    client.send("GET /well HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = client.response();
+    assert_eq!(
+        (answer.status, answer.text()),
+        (200, "GET /well".to_owned())
+    );
 }

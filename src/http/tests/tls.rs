@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustls::HandshakeKind;
 
-use super::support::{HANG, Note, TestServer, pattern};
+use super::support::{HANG, Note, TestServer, assert_well_for, pattern};
 use super::tls_support::{GET, Setup, TLS_1_2, TLS_1_3, connect_with, encrypted, shake};
 use crate::http::tls::MinimumVersion;
 use crate::http::{BodyError, Limits};
@@ -54,7 +54,7 @@ fn only_what_is_asked_for_is_spoken() {
     let server = setup.start(Limits::default());
     let old = Arc::new(setup.client_config(TLS_1_2, None));
     assert!(shake(&mut connect_with(&server, &old, "localhost")).is_err());
-    server.assert_well_for(setup.connect(&server));
+    assert_well_for(setup.connect(&server));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_body_that_breaks_off_is_an_error_however_it_ends() {
         assert_eq!(ended, Err(BodyError::Truncated), "said so: {says_so}");
         client.rest();
     }
-    server.assert_well_for(setup.connect(&server));
+    assert_well_for(setup.connect(&server));
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_response_that_breaks_off_does_not_look_complete() {
     client.send("GET /short-reader HTTP/1.1\r\nHost: h\r\n\r\n");
     client.rest();
     assert!(client.is_truncated);
-    server.assert_well_for(setup.connect(&server));
+    assert_well_for(setup.connect(&server));
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn a_request_line_in_two_records_is_within_the_deadline_of_a_head() {
     shake(&mut client).unwrap();
     std::io::Write::write_all(&mut client.stream, &[0x17, 3, 3, 1, 0, 9, 9]).unwrap();
     assert!(client.rest().starts_with("HTTP/1.1 408 "));
-    server.assert_well_for(setup.connect(&server));
+    assert_well_for(setup.connect(&server));
 }
 
 #[test]
@@ -370,7 +370,7 @@ fn certificates_change_while_connections_are_open() {
         assert!(error.contains("0.key"), "{error}");
         assert_eq!(tls.status().last_error, Some(error));
         assert_eq!(fingerprint(), first);
-        server.assert_well_for(setup.connect(&server));
+        assert_well_for(setup.connect(&server));
     }
     setup.write("0.key", &other.key);
     setup.write("0.pem", &other.certificate);
@@ -378,7 +378,7 @@ fn certificates_change_while_connections_are_open() {
     let status = tls.status();
     assert_eq!((status.last_error, status.reloads_total), (None, 1));
     assert_ne!(fingerprint(), first);
-    server.assert_well_for(setup.connect(&server));
+    assert_well_for(setup.connect(&server));
     open.send("cd");
     assert_eq!(open.response().text(), "abcd");
     open.send(GET);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustls::HandshakeKind;
 
-use super::support::{Client, HANG, TestServer};
+use super::support::{Client, HANG, TestServer, assert_well_for};
 use super::tls_support::{GET, Setup, TLS_1_2, connect_with, shake};
 use crate::http::Limits;
 
@@ -45,7 +45,7 @@ fn half_a_handshake_keeps_no_worker_and_ends_in_time() {
             client.stream.write_all(&hello[..length]).unwrap();
             halves.push(client);
             if round == length % 5 {
-                server.assert_well_for(setup.connect(&server));
+                assert_well_for(setup.connect(&server));
             }
         }
     }
@@ -57,7 +57,7 @@ fn half_a_handshake_keeps_no_worker_and_ends_in_time() {
         halves.len() as u64
     );
     assert!(server.handle.stats().workers <= 2);
-    server.assert_well_for(setup.connect(&server));
+    assert_well_for(setup.connect(&server));
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn not_more_handshakes_wait_than_may_and_the_oldest_goes_first() {
         assert_eq!(client.rest(), "");
     }
     assert_eq!(server.handle.stats().connections, 3);
-    server.assert_well_for(setup.connect(&server));
+    assert_well_for(setup.connect(&server));
     assert_eq!(silent[3].rest(), "");
     assert_eq!(server.handle.stats().handshakes_failed_total, 4);
 }
@@ -88,7 +88,7 @@ fn not_more_handshakes_wait_than_may_and_the_oldest_goes_first() {
 fn what_is_no_tls_is_refused() {
     let setup = Setup::new();
     let server = setup.start(Limits::default());
-    let long = [&[0x16, 3, 1, 0xff, 0xff][..], &[1; 70_000]].concat();
+    let long = [&[0x16, 3, 1, 0xff, 0xff][..], &vec![1; 70_000]].concat();
     let hello = hello(&setup, &server);
     let with_a_wrong_byte = |at: usize| {
         let mut bytes = hello.clone();
@@ -112,14 +112,14 @@ fn what_is_no_tls_is_refused() {
         // An alert at most.
         assert!(client.rest_bytes().len() < 32, "{:?}", &bytes[..5]);
     }
-    server.assert_well_for(setup.connect(&server));
+    assert_well_for(setup.connect(&server));
 }
 
 #[test]
 fn a_record_that_is_damaged_or_too_long_ends_the_connection() {
     let setup = Setup::new();
     let server = setup.start(Limits::default());
-    let too_long = [&[0x17, 3, 3, 0x48, 0x10][..], &[7; 0x4810]].concat();
+    let too_long = [&[0x17, 3, 3, 0x48, 0x10][..], &vec![7; 0x4810]].concat();
     let damaged = b"\x17\x03\x03\x00\x20aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".to_vec();
     let plain = b"\x15\x03\x03\x00\x02\x01\x00".to_vec();
     for bytes in [too_long, damaged, plain, GET.as_bytes().to_vec()] {
@@ -131,7 +131,7 @@ fn a_record_that_is_damaged_or_too_long_ends_the_connection() {
         // The client's library fails on the alert.
         assert!(!client.is_answered());
     }
-    server.assert_well_for(setup.connect(&server));
+    assert_well_for(setup.connect(&server));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn plain_http_is_told_where_it_is() {
         assert!(answer.text().contains("https://"), "{}", answer.text());
         assert_eq!(client.rest(), "");
     }
-    server.assert_well_for(setup.connect(&server));
+    assert_well_for(setup.connect(&server));
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn closing_in_the_middle_of_anything_hurts_nobody() {
             _ => client.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\na"),
         }
     }
-    server.assert_well_for(setup.connect(&server));
+    assert_well_for(setup.connect(&server));
     until("all are let go of", || {
         server.handle.stats().connections == 0
     });

@@ -45,7 +45,7 @@ impl Authority {
     /// A certificate for hosts.
     pub(super) fn issue(&self, hosts: &[&str]) -> Pair {
         let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-        self.sign(CertificateParams::new(hosts).unwrap())
+        self.sign(&CertificateParams::new(hosts).unwrap())
     }
 
     /// A certificate for a person or a program.
@@ -61,7 +61,7 @@ impl Authority {
             SanType::DnsName(format!("{name}.example.org").try_into().unwrap()),
             SanType::URI(format!("spiffe://example.org/{name}").try_into().unwrap()),
         ];
-        self.sign(params)
+        self.sign(&params)
     }
 
     /// A certificate that was valid until a while ago.
@@ -75,10 +75,10 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         params.not_before = (end - Duration::from_secs(90_000)).into();
         params.not_after = end.into();
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Pair {
+    fn sign(&self, params: &CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
         let issuer = Issuer::from_params(&self.params, &self.key);
         Pair {

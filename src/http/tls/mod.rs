@@ -9,22 +9,23 @@
 //! which waits holds its keys and nothing else.
 
 mod certificate;
+mod connection;
 mod der;
 mod identity;
 mod load;
 mod options;
+mod records;
 mod reload;
 mod resolve;
 mod self_sign;
-mod session;
 mod status;
 mod verify;
 
 pub use certificate::{CertificateFacts, read_certificates};
+pub(super) use connection::{Shaken, TlsConnection};
 pub use identity::ClientCertificate;
 pub use load::TlsError;
 pub use options::{ClientAuth, MinimumVersion, Now, PairFiles, TlsOptions};
 pub use reload::{Tls, TlsWatch};
 pub use self_sign::{SelfSigned, self_sign};
-pub(super) use session::{Shaken, TlsConnection};
 pub use status::{CertificateStatus, TlsStatus};

@@ -49,7 +49,7 @@ impl Authority {
     /// A certificate for hosts.
     pub fn issue(&self, hosts: &[&str]) -> Pair {
         let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-        self.sign(CertificateParams::new(hosts).expect("hosts"))
+        self.sign(&CertificateParams::new(hosts).expect("hosts"))
     }
 
     /// A certificate for a client, valid from and to so many seconds from now.
@@ -62,10 +62,10 @@ impl Authority {
         params.subject_alt_names = vec![SanType::Rfc822Name(mail)];
         params.not_before = in_seconds(from).into();
         params.not_after = in_seconds(to).into();
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Pair {
+    fn sign(&self, params: &CertificateParams) -> Pair {
         let key = KeyPair::generate().expect("a key");
         let issuer = Issuer::from_params(&self.params, &self.key);
         let certificate = params.signed_by(&key, &issuer).expect("a certificate");
