@@ -11,6 +11,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{FlagValue, Sources};
 use crate::exit::Exit;
 
+mod accounts;
+
+pub use accounts::{AccountArgs, TokenCommand, UserCommand, UserNameArgs};
+
 /// The program's command line.
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -49,6 +53,7 @@ fn long_help_end() -> String {
          ./coracle-data\n  \
          coracle serve --listen :5000 --data /srv/oci  reachable from other machines\n  \
          coracle check --deep                          prove that nothing stored is damaged\n  \
+         coracle user add ada                          from then on, clients log in\n  \
          coracle config default > coracle.toml         a file with every setting, to be edited\n\n\
          {}",
         Exit::help()
@@ -82,6 +87,20 @@ pub enum Command {
                       coracle check --data /srv/oci --deep --repair"
     )]
     Check(CheckArgs),
+    /// Make, change and list users, in a running registry or in a folder that none uses
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    User {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Make, list and revoke tokens for machines
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Token {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
     /// Check, show or write the settings
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Config {
@@ -313,11 +332,9 @@ impl Cli {
             Command::Config {
                 command: ConfigCommand::Check(args) | ConfigCommand::Show(args),
             } => args.settings.flags(),
-            Command::Check(args) => SettingArgs {
-                data: args.data.clone(),
-                ..SettingArgs::default()
-            }
-            .flags(),
+            Command::Check(args) => data_flag(args.data.as_ref()),
+            Command::User { command } => data_flag(command.common().data.as_ref()),
+            Command::Token { command } => data_flag(command.common().data.as_ref()),
             Command::Config {
                 command: ConfigCommand::Default,
             }
@@ -331,6 +348,16 @@ impl Cli {
     pub fn sources(&self) -> Sources {
         Sources::of_process(self.config.clone(), self.flags())
     }
+}
+
+/// The one setting of commands that work on a folder.
+fn data_flag(data: Option<&OsString>) -> Vec<FlagValue> {
+    let data = data.cloned();
+    let settings = SettingArgs {
+        data,
+        ..SettingArgs::default()
+    };
+    settings.flags()
 }
 
 /// Reads a command line, whose first word is the program's name.

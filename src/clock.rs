@@ -64,6 +64,13 @@ pub fn unix_ms(time: SystemTime) -> i64 {
     }
 }
 
+/// A time as people and programs read it: RFC 3339, in UTC, to the second. `ms` are milliseconds
+/// since 1970; a time that no calendar has is written as that number.
+pub fn rfc3339(ms: i64) -> String {
+    let time = jiff::Timestamp::from_millisecond(ms);
+    time.map_or_else(|_| ms.to_string(), |time| format!("{time:.0}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +81,13 @@ mod tests {
         assert_eq!(unix_ms(epoch), 0);
         assert_eq!(unix_ms(epoch + Duration::from_millis(1_500)), 1_500);
         assert_eq!(unix_ms(epoch - Duration::from_millis(1_500)), -1_500);
+    }
+
+    #[test]
+    fn times_are_written_for_people() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(1_709_210_096_789), "2024-02-29T12:34:56Z");
+        assert_eq!(rfc3339(i64::MAX), i64::MAX.to_string());
     }
 
     #[test]

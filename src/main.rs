@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use coracle::cli::{self, CertCommand, Cli, Command, ConfigCommand};
-use coracle::commands::{cert, check, config, serve, version};
+use coracle::commands::{cert, check, config, serve, token, user, version};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
@@ -46,6 +46,7 @@ impl Failure {
             Self::Command(Error::Store(error)) => error.into(),
             Self::Command(Error::Io(error)) => Exit::of_io(error),
             Self::Command(Error::Tls(error)) => Exit::of_tls(error),
+            Self::Command(Error::Setting(_)) => Exit::Configuration,
         }
     }
 }
@@ -89,6 +90,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             let mut settings = Settings::load(&cli.sources())?;
             // What is checked is a folder, whatever the server would serve from.
             settings.storage.memory = false;
+            settings.auth.htpasswd = None;
             settings.log.access = false;
             start_log(&settings);
             let options = CheckOptions {
@@ -103,6 +105,18 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
                     quiet: args.quiet,
                 },
             )?)
+        }
+        Command::User { command } => {
+            let settings = Settings::load(&cli.sources())?;
+            start_log(&without_requests(&settings));
+            user::run(settings, command)?;
+            Ok(Exit::Ok)
+        }
+        Command::Token { command } => {
+            let settings = Settings::load(&cli.sources())?;
+            start_log(&without_requests(&settings));
+            token::run(settings, command)?;
+            Ok(Exit::Ok)
         }
         Command::Config {
             command: ConfigCommand::Default,
@@ -145,9 +159,17 @@ fn run_cert(cli: &Cli, command: &CertCommand) -> Result<Exit, Failure> {
     }
 }
 
+/// Settings for the log of a command that prints its outcome itself.
+fn without_requests(settings: &Settings) -> Settings {
+    let mut settings = settings.clone();
+    settings.log.access = false;
+    settings.log.audit = false;
+    settings
+}
+
 fn start_log(settings: &Settings) {
     let log = &settings.log;
-    if let Err(error) = logging::init(log.level, log.format, log.access) {
+    if let Err(error) = logging::init(log.level, log.format, log.access, log.audit) {
         eprintln!("coracle: the log could not be started: {error}");
     }
 }

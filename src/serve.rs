@@ -3,6 +3,9 @@
 //! [`Coracle`] is also how a program embeds a registry: open it, give it requests, or let it
 //! serve. Nothing here prints or decides a rule.
 
+mod auth;
+mod tls;
+
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
@@ -10,16 +13,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::api::control::Control;
 use crate::api::jobs::{Jobs, SweepOptions};
-use crate::api::{self, Api};
-use crate::clock::{Clock, MADE_AFTER, SystemClock};
+use crate::api::{self, Api, limiter, owners};
+use crate::auth::Authenticator;
+use crate::auth::logins::{Logins, OpenError};
+use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
-use crate::http::tls::{PairFiles, Tls, TlsError, TlsOptions, TlsWatch};
+use crate::http::tls::{Tls, TlsError, TlsWatch};
 use crate::http::{
-    Endpoint, Handler, Limits, ListenAddress, Request, Response, Scheme, Server, ServerHandle,
+    Endpoint, Handler, Limits, ListenAddress, Request, Response, Server, ServerHandle,
 };
 use crate::registry::{self, Registry};
 use crate::store::blobs::disk::RealDisk;
@@ -50,6 +55,8 @@ pub enum Error {
     Io(io::Error),
     /// Certificates cannot be used.
     Tls(TlsError),
+    /// What a setting names is not as it must be: a sentence.
+    Setting(String),
 }
 
 impl fmt::Display for Error {
@@ -58,6 +65,7 @@ impl fmt::Display for Error {
             Self::Store(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
+            Self::Setting(sentence) => f.write_str(sentence),
         }
     }
 }
@@ -82,10 +90,29 @@ impl From<TlsError> for Error {
     }
 }
 
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        use crate::auth::htpasswd::FileError;
+        match error {
+            OpenError::Store(error) => Self::Store(error),
+            OpenError::Random(error) => Self::Io(error),
+            // Who may not read it has to change permissions, not the setting.
+            OpenError::Htpasswd(FileError::Io(_, ref reason))
+                if reason.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Self::Io(io::Error::new(reason.kind(), error.to_string()))
+            }
+            OpenError::Htpasswd(_) => Self::Setting(format!("auth.htpasswd: {error}")),
+        }
+    }
+}
+
 /// An open registry. Closed by [`close`](Coracle::close) or when dropped.
 pub struct Coracle {
     registry: Arc<Registry>,
+    logins: Arc<Logins>,
     api: Arc<Api>,
+    auth: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
     settings: Settings,
     tls: Option<Arc<Tls>>,
@@ -103,17 +130,28 @@ impl Coracle {
     /// [`Error::Tls`].
     pub fn open(settings: Settings) -> Result<Self, Error> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let tls = open_tls(&settings, &clock)?;
+        let tls = tls::open(&settings, &clock)?;
         let layout = (!settings.storage.memory).then(|| Layout::new(&settings.storage.data));
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
         let blobs = open_blobs(&settings, layout.as_ref())?;
         let catalog = Arc::new(open_catalog(&settings, layout.as_ref(), &clock, &blobs)?);
-        let registry = Arc::new(Registry::new(catalog, blobs, rules(&settings)));
-        let api = Api::new(Arc::clone(&registry), api_options(&settings)).with_tls(tls.clone());
+        let logins = auth::logins(&settings, &catalog, &clock)?;
+        let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
+        let registry = Arc::new(registry);
+        let auth = auth::open(&settings, layout.as_ref(), &logins, &clock)?;
+        let auth = Arc::new(auth);
+        let options = api_options(&settings);
+        let mut api = Api::new(Arc::clone(&registry), Arc::clone(&auth), options);
+        if let Some(endpoint) = auth::endpoint(&auth) {
+            api = api.with_tokens(endpoint);
+        }
+        let api = api.with_tls(tls.clone());
         let api = Arc::new(api);
         Ok(Self {
             registry,
+            logins,
             api,
+            auth,
             clock,
             settings,
             tls,
@@ -125,6 +163,16 @@ impl Coracle {
     /// The rules, for commands that work on the store without HTTP.
     pub const fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Whether there is neither an access rule nor an account, so that everybody may do everything.
+    pub fn is_open(&self) -> bool {
+        self.auth.policy().is_open()
+    }
+
+    /// Accounts and logins, for commands that work on the store without HTTP.
+    pub const fn logins(&self) -> &Arc<Logins> {
+        &self.logins
     }
 
     /// Answers one request, without a network.
@@ -143,7 +191,11 @@ impl Coracle {
             .settings
             .limits
             .http(self.settings.server.stop_seconds_max);
-        let server = Server::bind(&self.endpoints(), limits, handler)?;
+        let server = Server::bind(
+            &tls::endpoints(&self.settings, self.tls.as_ref()),
+            limits,
+            handler,
+        )?;
         let control = self
             .layout
             .as_ref()
@@ -191,19 +243,11 @@ impl Coracle {
         hooks
     }
 
-    fn endpoints(&self) -> Vec<Endpoint> {
-        let endpoint = |listen: &crate::http::Listen| Endpoint {
-            address: listen.address.clone(),
-            tls: match listen.scheme_or(self.tls.is_some()) {
-                Scheme::Https => self.tls.clone(),
-                Scheme::Http => None,
-            },
-        };
-        self.settings.server.listen.iter().map(endpoint).collect()
-    }
-
     fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
-        let handler = Arc::new(Control::new(Arc::clone(&self.registry)));
+        let handler = Arc::new(Control::new(
+            Arc::clone(&self.registry),
+            Arc::clone(&self.logins),
+        ));
         let limits = Limits {
             workers_max: CONTROL_WORKERS_MAX,
             workers_min: 1,
@@ -305,28 +349,6 @@ pub fn write_ready_file(path: &Path, endpoints: &[Endpoint]) -> io::Result<()> {
     fs::rename(part, path)
 }
 
-/// What TLS is made of; none without a certificate.
-pub fn tls_options(settings: &Settings, clock: Arc<dyn Clock>) -> Option<TlsOptions> {
-    let tls = &settings.tls;
-    let pairs = tls.certificate.iter().cloned().zip(tls.key.iter().cloned());
-    let pairs: Vec<PairFiles> = pairs
-        .map(|(certificate, key)| PairFiles { certificate, key })
-        .collect();
-    (!pairs.is_empty()).then(|| TlsOptions {
-        pairs,
-        client_ca: tls.client_ca.clone(),
-        client_auth: tls.client_auth,
-        minimum_version: tls.minimum_version,
-        now: Arc::new(move || clock.now()),
-        clock_min: SystemTime::UNIX_EPOCH + MADE_AFTER,
-    })
-}
-
-fn open_tls(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Option<Arc<Tls>>, Error> {
-    let options = tls_options(settings, Arc::clone(clock));
-    Ok(options.map(Tls::new).transpose()?)
-}
-
 fn open_blobs(settings: &Settings, layout: Option<&Layout>) -> Result<Arc<dyn BlobStore>, Error> {
     let sessions_max = settings.uploads.sessions_max;
     Ok(match layout {
@@ -383,6 +405,17 @@ const fn api_options(settings: &Settings) -> api::Options {
         tags_page_max: settings.listing.tags_page_max,
         catalog_page_default: settings.listing.catalog_page_default,
         catalog_page_max: settings.listing.catalog_page_max,
+        read_only: settings.server.read_only,
+        limits: limiter::Bounds {
+            client_rate: settings.limits.requests_per_second_per_client,
+            identity_rate: settings.limits.requests_per_second_per_account,
+            identity_running: settings.limits.requests_per_account_max,
+        },
+        uploads: owners::Bounds {
+            of_client: settings.limits.uploads_per_client_max,
+            of_identity: settings.limits.uploads_per_account_max,
+            upload_age: settings.uploads.expire_seconds,
+        },
     }
 }
 

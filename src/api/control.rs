@@ -2,19 +2,22 @@
 //!
 //! The socket's file permissions are its only guard, so it is never served on a network address.
 //! `POST /check` starts a check, `GET /check` tells how it is going and, once, what it found.
+//! `POST /accounts` does something to accounts (`control_accounts`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use serde::{Deserialize, Serialize};
 
+use super::control_accounts;
 use super::respond::json_body;
+use crate::auth::Logins;
 use crate::http::{Handler, Method, Request, Response};
 use crate::registry::Registry;
 use crate::registry::check::{CheckOptions, Progress, Report};
 
 /// The most bytes of a request's body on this socket.
-const BODY_BYTES_MAX: u64 = 64 << 10;
+pub(super) const BODY_BYTES_MAX: u64 = 64 << 10;
 
 /// How a check is going.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,14 +45,16 @@ pub enum CheckState {
 /// The handler of the control socket.
 pub struct Control {
     registry: Arc<Registry>,
+    logins: Arc<Logins>,
     check: Arc<Mutex<CheckState>>,
 }
 
 impl Control {
-    /// Serves `registry`.
-    pub fn new(registry: Arc<Registry>) -> Self {
+    /// Serves `registry` and its accounts.
+    pub fn new(registry: Arc<Registry>, logins: Arc<Logins>) -> Self {
         Self {
             registry,
+            logins,
             check: Arc::new(Mutex::new(CheckState::Idle)),
         }
     }
@@ -112,6 +117,7 @@ impl Handler for Control {
         match (request.method, request.path.as_str()) {
             (Method::Post, "/check") => self.start_check(request),
             (Method::Get, "/check") => self.check_state(),
+            (Method::Post, "/accounts") => control_accounts::run(&self.logins, request),
             (_, "/check") => refuse(405, "use POST to start a check and GET to follow it"),
             _ => refuse(
                 404,
@@ -121,7 +127,7 @@ impl Handler for Control {
     }
 }
 
-fn refuse(status: u16, why: &str) -> Response {
+pub(super) fn refuse(status: u16, why: &str) -> Response {
     Response::new(status)
         .header("Content-Type", "text/plain; charset=utf-8")
         .bytes(why.to_owned())

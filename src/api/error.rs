@@ -7,8 +7,10 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::refused::Refused;
 use super::respond::{self, json_body};
 use super::route::RouteError;
+use super::token;
 use crate::http::{BodyError, Response};
 use crate::oci::{Digest, DigestError, ErrorCode, Tag, TagError};
 use crate::registry::Error;
@@ -59,6 +61,10 @@ pub enum Failure {
         /// What happened.
         error: Error,
     },
+    /// Right as the request may be, it is not for whoever asks.
+    Refused(Refused),
+    /// The token endpoint gives no token.
+    Token(token::Refusal),
     /// The registry said no.
     Registry(Error),
 }
@@ -82,7 +88,7 @@ impl From<BodyError> for Failure {
 }
 
 /// A failure in the terms of the protocol.
-struct Told {
+pub(super) struct Told {
     status: u16,
     code: ErrorCode,
     message: String,
@@ -90,7 +96,7 @@ struct Told {
 }
 
 impl Told {
-    fn new(status: u16, code: ErrorCode, message: impl fmt::Display) -> Self {
+    pub(super) fn new(status: u16, code: ErrorCode, message: impl fmt::Display) -> Self {
         Self {
             status,
             code,
@@ -99,7 +105,7 @@ impl Told {
         }
     }
 
-    fn detail(mut self, detail: Value) -> Self {
+    pub(super) fn detail(mut self, detail: Value) -> Self {
         self.detail = detail;
         self
     }
@@ -116,8 +122,13 @@ pub fn render(failure: &Failure, request_id: &str) -> Response {
         .into_iter()
         .map(|told| entry(told, request_id))
         .collect();
-    let mut response = json_body(Response::new(status), &json!({ "errors": list }));
+    let mut body = json!({ "errors": list });
+    if let Failure::Token(refusal) = failure {
+        refusal.extend(&mut body);
+    }
+    let mut response = json_body(Response::new(status), &body);
     match failure {
+        Failure::Token(refusal) => response = refusal.sign(response),
         Failure::Route(RouteError::MethodNotAllowed { allow }) => {
             response = response.header("Allow", *allow);
         }
@@ -133,6 +144,7 @@ pub fn render(failure: &Failure, request_id: &str) -> Response {
         Failure::Registry(Error::UploadsTooMany { .. }) => {
             response = response.header("Retry-After", "30");
         }
+        Failure::Refused(refused) => response = refused.sign(response),
         Failure::ManifestsTooMany { .. }
         | Failure::Upload {
             error: Error::UploadBusy { .. },
@@ -155,8 +167,16 @@ pub fn plain(status: u16, code: ErrorCode, message: &str, request_id: &str) -> R
     )
 }
 
-/// One entry of `errors`. The request's id is in `detail`, whose shape is free.
+/// One entry of `errors`. The request's id is in `detail`, whose shape is free; but for refusals it
+/// is the list of what is needed, as in Distribution.
 fn entry(told: Told, request_id: &str) -> Value {
+    if matches!(told.code, ErrorCode::Unauthorized) {
+        return json!({
+            "code": told.code.as_str(),
+            "message": told.message,
+            "detail": told.detail,
+        });
+    }
     let mut detail = match told.detail {
         Value::Object(facts) => facts,
         _ => serde_json::Map::new(),
@@ -208,9 +228,11 @@ fn tell(failure: &Failure) -> Vec<Told> {
             Code::BlobUploadInvalid,
             format!("Content-Range must be <first byte>-<last byte> and is {found:?}"),
         ),
+        Failure::Token(refusal) => Told::new(refusal.status(), refusal.code(), refusal),
         Failure::Registry(Error::ManifestReferencesMissing { digests }) => {
             return missing(digests);
         }
+        Failure::Refused(refused) => refused.tell(),
         Failure::Upload { error, .. } | Failure::Registry(error) => registry(error),
     }]
 }

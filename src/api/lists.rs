@@ -5,9 +5,11 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 use super::Api;
+use super::access::Caller;
 use super::error::Failure;
 use super::query::Query;
 use super::respond::{json_body, json_typed, next_link};
+use crate::auth::Action;
 use crate::http::{Request, Response};
 use crate::oci::media_type::OCI_IMAGE_INDEX;
 use crate::oci::{Digest, RepositoryName};
@@ -35,17 +37,23 @@ pub fn tags(
     Ok(json_body(linked(response, &path, limit, next), &body))
 }
 
-/// `GET /v2/_catalog`
-pub fn catalog(api: &Api, request: &Request<'_>) -> Result<Response, Failure> {
+/// `GET /v2/_catalog`: what the caller may pull. Also the link to the next page names nothing else.
+pub fn catalog(api: &Api, request: &Request<'_>, caller: &Caller) -> Result<Response, Failure> {
     let query = Query::new(request.query.as_deref());
     let limit = page_size(
         query,
         api.options.catalog_page_default,
         api.options.catalog_page_max,
     )?;
-    let page = api
-        .registry
-        .repositories(query.get("last").as_deref(), limit)?;
+    let last = query.get("last");
+    let page = if caller.is_anyone_anything() {
+        api.registry
+            .repositories(last.as_deref(), limit, |_| true)?
+    } else {
+        let may_pull = |name: &RepositoryName| caller.may(name, Action::Pull);
+        api.registry
+            .repositories(last.as_deref(), limit, may_pull)?
+    };
     let next = page.items.last().filter(|_| page.more);
     let response = linked(Response::new(200), "/v2/_catalog", limit, next);
     Ok(json_body(response, &json!({ "repositories": page.items })))

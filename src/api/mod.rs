@@ -3,18 +3,26 @@
 //!
 //! No SQL and no file is touched here, and no rule is decided.
 
+mod access;
 mod blobs;
+mod challenge;
 pub mod control;
+mod control_accounts;
+mod credentials;
 pub mod error;
 mod health;
 pub mod jobs;
+pub mod limiter;
 mod lists;
 mod manifests;
+pub mod owners;
 mod query;
+pub mod refused;
 mod respond;
 pub mod route;
 #[cfg(test)]
 mod tests;
+pub mod token;
 mod uploads;
 
 use std::sync::Arc;
@@ -22,11 +30,16 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 pub use error::Failure;
 
+use crate::auth::Authenticator;
 use crate::http::tls::Tls;
 use crate::http::{Handler, Refusal, Request, Response, range};
 use crate::logging::{self, AccessRecord};
 use crate::oci::ErrorCode;
 use crate::registry::Registry;
+use access::Caller;
+use limiter::{Limiter, Running};
+use owners::Owners;
+use refused::Refused;
 use respond::API_VERSION;
 use route::Route;
 
@@ -41,6 +54,12 @@ pub struct Options {
     pub catalog_page_default: usize,
     /// The most repositories in one page.
     pub catalog_page_max: usize,
+    /// Whether every write is refused.
+    pub read_only: bool,
+    /// What one client and one identity may ask for.
+    pub limits: limiter::Bounds,
+    /// How many unfinished uploads they may have.
+    pub uploads: owners::Bounds,
 }
 
 impl Default for Options {
@@ -50,6 +69,9 @@ impl Default for Options {
             tags_page_max: 10_000,
             catalog_page_default: 100,
             catalog_page_max: 1000,
+            read_only: false,
+            limits: limiter::Bounds::default(),
+            uploads: owners::Bounds::default(),
         }
     }
 }
@@ -57,8 +79,13 @@ impl Default for Options {
 /// The registry's API, to be served.
 pub struct Api {
     registry: Arc<Registry>,
+    auth: Arc<Authenticator>,
     options: Options,
     ids: RequestIds,
+    limiter: Limiter,
+    owners: Owners,
+    /// Where tokens are to be had, when they are our own.
+    token: Option<token::Endpoint>,
     /// Large manifests that are dealt with at this moment.
     large_manifests: AtomicUsize,
     /// The certificates in use, where TLS is spoken.
@@ -66,12 +93,16 @@ pub struct Api {
 }
 
 impl Api {
-    /// The API of `registry`.
-    pub fn new(registry: Arc<Registry>, options: Options) -> Self {
+    /// The API of `registry`, for those whom `auth` lets in.
+    pub fn new(registry: Arc<Registry>, auth: Arc<Authenticator>, options: Options) -> Self {
         Self {
             registry,
+            auth,
             options,
             ids: RequestIds::new(),
+            limiter: Limiter::new(options.limits),
+            owners: Owners::new(options.uploads),
+            token: None,
             large_manifests: AtomicUsize::new(0),
             tls: None,
         }
@@ -83,20 +114,47 @@ impl Api {
         Self { tls, ..self }
     }
 
-    fn dispatch(&self, request: &mut Request<'_>) -> Result<Response, Failure> {
-        match Route::parse(request.method, &request.path)? {
+    /// The same with a token endpoint.
+    #[must_use]
+    pub fn with_tokens(mut self, endpoint: token::Endpoint) -> Self {
+        self.token = Some(endpoint);
+        self
+    }
+
+    fn dispatch(&self, request: &mut Request<'_>, known: &mut Known) -> Result<Response, Failure> {
+        self.limiter.client(request.peer.client())?;
+        let route = Route::parse(request.method, &request.path);
+        let caller = access::admit(self, request, route.as_ref())?;
+        if let Some(name) = caller.name() {
+            known.actor = Some(name.to_owned());
+            known.running = self.limiter.identity(name)?;
+        }
+        self.answer(request, route?, &caller)
+    }
+
+    fn answer(
+        &self,
+        request: &mut Request<'_>,
+        route: Route,
+        caller: &Caller,
+    ) -> Result<Response, Failure> {
+        if self.options.read_only && route.writes() {
+            return Err(Refused::ReadOnly.into());
+        }
+        match route {
             Route::Home => Ok(health::home()),
             Route::Alive => Ok(health::alive()),
             Route::Ready => Ok(health::ready(self)),
             Route::Base => Ok(health::base()),
-            Route::Catalog => lists::catalog(self, request),
+            Route::Token => token::answer(self.token.as_ref(), request),
+            Route::Catalog => lists::catalog(self, request, caller),
             Route::Tags(name) => lists::tags(self, request, &name),
             Route::GetManifest(name, reference) => manifests::get(self, request, &name, &reference),
             Route::PutManifest(name, reference) => manifests::put(self, request, &name, &reference),
             Route::DeleteManifest(name, reference) => manifests::delete(self, &name, &reference),
             Route::GetBlob(name, digest) => blobs::get(self, request, &name, &digest),
             Route::DeleteBlob(name, digest) => blobs::delete(self, &name, &digest),
-            Route::StartUpload(name) => uploads::start(self, request, &name),
+            Route::StartUpload(name) => uploads::start(self, request, &name, caller),
             Route::GetUpload(key) => uploads::status(self, &key),
             Route::PatchUpload(key) => uploads::patch(self, request, &key),
             Route::PutUpload(key) => uploads::put(self, request, &key),
@@ -110,10 +168,11 @@ impl Api {
 impl Handler for Api {
     fn handle(&self, request: &mut Request<'_>) -> Response {
         let id = self.ids.next();
+        let mut known = Known::default();
         let response = self
-            .dispatch(request)
+            .dispatch(request, &mut known)
             .unwrap_or_else(|failure| error::render(&failure, &id));
-        sign(response, id)
+        sign(response, id, known)
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response {
@@ -128,16 +187,26 @@ impl Handler for Api {
         if let Some(seconds) = refusal.retry_after_seconds() {
             response = response.header("Retry-After", seconds.to_string());
         }
-        sign(response, id)
+        sign(response, id, Known::default())
     }
 }
 
+/// What came out about a request while it was answered.
+#[derive(Default)]
+struct Known {
+    /// Who asked, as far as that was verified.
+    actor: Option<String>,
+    /// The request's part in what its account may have running, until the response was sent.
+    running: Option<Running>,
+}
+
 /// Adds what every response carries, and its line in the access log.
-fn sign(response: Response, id: String) -> Response {
+fn sign(response: Response, id: String, known: Known) -> Response {
     response
         .header(API_VERSION.0, API_VERSION.1)
         .header("X-Request-Id", id.clone())
         .on_sent(move |sent| {
+            drop(known.running);
             logging::log_access(&AccessRecord {
                 method: &sent.method_token,
                 path: &sent.target(),
@@ -146,6 +215,7 @@ fn sign(response: Response, id: String) -> Response {
                 bytes_out: sent.bytes_out,
                 duration: sent.duration,
                 client: &sent.peer.to_string(),
+                actor: known.actor.as_deref().unwrap_or_default(),
                 user_agent: sent.user_agent().unwrap_or_default(),
                 request_id: &id,
                 complete: sent.complete,

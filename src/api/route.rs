@@ -4,6 +4,7 @@
 //! read from its right end. Adding a route means adding a variant, and the compiler lists the
 //! places to finish.
 
+use crate::auth::TOKEN_PATH;
 use crate::http::{Method, percent};
 use crate::oci::{
     Digest, DigestError, Reference, ReferenceError, RepositoryName, RepositoryNameError,
@@ -21,6 +22,8 @@ pub enum Route {
     Ready,
     /// end-1: `GET /v2/`
     Base,
+    /// `GET /v2/token`, `POST /v2/token`: a token for a credential.
+    Token,
     /// `GET /v2/_catalog`
     Catalog,
     /// end-8: `GET /v2/<name>/tags/list`
@@ -94,10 +97,36 @@ pub enum RouteError {
 const READ: &str = "GET, HEAD, OPTIONS";
 const MANIFEST: &str = "GET, HEAD, PUT, DELETE, OPTIONS";
 const BLOB: &str = "GET, HEAD, DELETE, OPTIONS";
+const TOKEN: &str = "GET, POST, OPTIONS";
 const START: &str = "POST, OPTIONS";
 const UPLOAD: &str = "GET, HEAD, PATCH, PUT, DELETE, OPTIONS";
 
 impl Route {
+    /// Whether it changes what is stored.
+    pub const fn writes(&self) -> bool {
+        match self {
+            Self::PutManifest(..)
+            | Self::DeleteManifest(..)
+            | Self::DeleteBlob(..)
+            | Self::StartUpload(_)
+            | Self::PatchUpload(_)
+            | Self::PutUpload(_)
+            | Self::DeleteUpload(_) => true,
+            Self::Home
+            | Self::Alive
+            | Self::Ready
+            | Self::Base
+            | Self::Token
+            | Self::Catalog
+            | Self::Tags(_)
+            | Self::GetManifest(..)
+            | Self::GetBlob(..)
+            | Self::GetUpload(_)
+            | Self::Referrers(..)
+            | Self::Options(_) => false,
+        }
+    }
+
     /// Reads a method and a raw path (percent-encoded, without query).
     ///
     /// # Errors
@@ -114,6 +143,14 @@ impl Route {
         };
         if let Some(route) = fixed {
             return read_only(method, || Ok(route));
+        }
+        if path == TOKEN_PATH {
+            // No HEAD: each answer is a new token.
+            return match method {
+                Method::Get | Method::Post => Ok(Self::Token),
+                Method::Options => Ok(Self::Options(TOKEN)),
+                _ => Err(RouteError::MethodNotAllowed { allow: TOKEN }),
+            };
         }
         let rest = path.strip_prefix("/v2/").ok_or(RouteError::NotFound)?;
         if let Some(name) = rest.strip_suffix("/tags/list") {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::error::{Failure, render};
+use super::refused::Refused;
 use super::respond::{next_link, none_match};
 use super::route::{Route, RouteError};
 use crate::http::{BodyError, Method, ResponseBody};
@@ -59,6 +60,12 @@ fn routes() {
         (Head, "/v2/", "base"),
         (Post, "/v2/", "method"),
         (Get, "/v2/_catalog", "catalog"),
+        (Get, "/v2/token", "token"),
+        (Post, "/v2/token", "token"),
+        (Head, "/v2/token", "method"),
+        (Put, "/v2/token", "method"),
+        (Get, "/v2/token/", "not found"),
+        (Get, "/v2/token/tags/list", "tags token"),
         (Get, "/v1/", "not found"),
         (Get, "/v2/x", "not found"),
         (Get, "/v2//tags/list", "name"),
@@ -280,6 +287,34 @@ fn failures() -> Vec<(Failure, u16, ErrorCode)> {
             Code::TooManyRequests,
         ),
         (
+            Failure::Refused(Refused::Forbidden { scopes: Vec::new() }),
+            403,
+            Code::Denied,
+        ),
+        (
+            Failure::Refused(Refused::LoginsThrottled {
+                retry_after: std::time::Duration::from_secs(5),
+            }),
+            429,
+            Code::TooManyRequests,
+        ),
+        (
+            Failure::Refused(Refused::LoginsTooMany {
+                retry_after: std::time::Duration::ZERO,
+            }),
+            503,
+            Code::TooManyRequests,
+        ),
+        (
+            Failure::Refused(Refused::LimitReached {
+                why: "too much".to_owned(),
+                retry_after: std::time::Duration::from_secs(1),
+            }),
+            429,
+            Code::TooManyRequests,
+        ),
+        (Failure::Refused(Refused::ReadOnly), 405, Code::Unsupported),
+        (
             Failure::PageSizeInvalid("x".to_owned()),
             400,
             Code::Unsupported,
@@ -390,6 +425,100 @@ proptest! {
     }
 }
 
+/// Everybody may do everything.
+fn open(registry: &crate::registry::Registry) -> crate::auth::Authenticator {
+    use std::sync::Arc;
+
+    use crate::auth::{
+        Accounts, Authenticator, Challenge, Issuer, Lifetimes, Logins, Verifiers, authenticator,
+        logins,
+    };
+    use crate::clock::{Clock, SystemClock};
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let catalog = Arc::clone(registry.catalog());
+    let logins = Logins::open(catalog, Arc::clone(&clock), logins::Options::default());
+    let logins = Arc::new(logins.expect("no accounts"));
+    let accounts: Arc<dyn Accounts> = Arc::<Logins>::clone(&logins);
+    let lifetimes = Lifetimes {
+        access: std::time::Duration::from_secs(60),
+        refresh: std::time::Duration::from_secs(60),
+    };
+    let issuer = Arc::new(Issuer::new(&[7; 32], lifetimes, accounts, clock));
+    let options = authenticator::Options {
+        challenge: Challenge::Auto,
+        realm: "coracle".to_owned(),
+        url: None,
+    };
+    Authenticator::new(options, Vec::new(), Verifiers::Own { logins, issuer })
+}
+
+#[test]
+fn what_each_route_needs() {
+    use super::access::Need;
+    use Method::{Delete, Get, Head, Patch, Post, Put};
+    let rows = [
+        (Get, "/", "nothing"),
+        (Get, "/healthz", "nothing"),
+        (Get, "/readyz", "nothing"),
+        (Method::Options, "/v2/a/tags/list", "nothing"),
+        (Get, "/v2/", "credential"),
+        (Get, "/v2/_catalog", "catalog"),
+        (Get, "/v2/a/tags/list", "pull"),
+        (Head, "/v2/a/manifests/v1", "pull"),
+        (Put, "/v2/a/manifests/v1", "pull,push"),
+        (Delete, "/v2/a/manifests/v1", "delete"),
+        (Get, "/v2/a/blobs/DIGEST", "pull"),
+        (Delete, "/v2/a/blobs/DIGEST", "delete"),
+        (Post, "/v2/a/blobs/uploads/", "pull,push"),
+        (Get, "/v2/a/blobs/uploads/UPLOAD", "pull"),
+        (Patch, "/v2/a/blobs/uploads/UPLOAD", "pull,push"),
+        (Put, "/v2/a/blobs/uploads/UPLOAD", "pull,push"),
+        (Delete, "/v2/a/blobs/uploads/UPLOAD", "delete"),
+        (Get, "/v2/a/referrers/DIGEST", "pull"),
+    ];
+    for (method, path, expected) in rows {
+        let full = path.replace("DIGEST", DIGEST).replace("UPLOAD", UPLOAD);
+        let need = match Need::of(&Route::parse(method, &full).expect(path)) {
+            Need::Nothing => "nothing".to_owned(),
+            Need::Credential => "credential".to_owned(),
+            Need::Any => "any".to_owned(),
+            Need::Catalog => "catalog".to_owned(),
+            Need::Repository(name, actions) => {
+                assert_eq!(name.as_str(), "a");
+                actions.to_string()
+            }
+        };
+        assert_eq!(need, expected, "{method} {path}");
+    }
+}
+
+#[test]
+fn a_request_without_a_credential_is_told_what_is_needed() {
+    let scopes = vec![crate::auth::Scope::parse("repository:a/b:push,pull").expect("a scope")];
+    let challenge = "Bearer realm=\"x\"".to_owned();
+    let response = render(&Refused::Unauthorized { challenge, scopes }.into(), "id-1");
+    let header = response
+        .headers
+        .iter()
+        .find(|(name, _)| name == "WWW-Authenticate");
+    assert_eq!(
+        header.map(|(_, value)| value.as_ref()),
+        Some("Bearer realm=\"x\"")
+    );
+    let bytes = response.body.into_bytes().expect("bytes");
+    let body: Value = serde_json::from_slice(&bytes).expect("JSON");
+    let record = |action: &str| serde_json::json!({ "Type": "repository", "Class": "", "Name": "a/b", "Action": action });
+    assert_eq!(
+        body["errors"],
+        serde_json::json!([{
+            "code": "UNAUTHORIZED",
+            "message": "authentication required",
+            "detail": [record("pull"), record("push")],
+        }])
+    );
+}
+
 #[test]
 fn more_large_manifests_than_there_are_places_are_told_to_come_back() {
     use std::sync::Arc;
@@ -398,7 +527,12 @@ fn more_large_manifests_than_there_are_places_are_told_to_come_back() {
     use crate::http::{Body, Handler, Headers, Request};
 
     let registry = crate::registry::tests::in_memory(crate::registry::Options::default());
-    let api = super::Api::new(Arc::new(registry), super::Options::default());
+    let auth = open(&registry);
+    let api = super::Api::new(
+        Arc::new(registry),
+        Arc::new(auth),
+        super::Options::default(),
+    );
     let put = |length: usize| {
         let (headers, body) = (Headers::new(), Body::from_bytes(vec![b' '; length]));
         let mut request = Request::new(Method::Put, "/v2/a/manifests/v1", headers, body);

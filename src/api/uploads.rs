@@ -1,9 +1,12 @@
 //! end-4, end-5, end-6, end-11, end-13, end-14: blobs on their way in.
 
 use super::Api;
+use super::access::Caller;
 use super::error::{Failure, parse_digest};
+use super::owners::Owner;
 use super::query::Query;
 use super::respond::{blob_created, upload_headers};
+use crate::auth::Action;
 use crate::http::{Request, Response};
 use crate::oci::{Algorithm, Digest, RepositoryName};
 use crate::registry::Error;
@@ -18,12 +21,13 @@ pub fn start(
     api: &Api,
     request: &mut Request<'_>,
     repository: &RepositoryName,
+    caller: &Caller,
 ) -> Result<Response, Failure> {
     let text = request.query.clone();
     let query = Query::new(text.as_deref());
     if let Some(mount) = query.get("mount") {
         let digest = parse_digest(Some(mount))?;
-        if mount_from(api, repository, &digest, query.get("from"))? {
+        if mount_from(api, repository, &digest, query.get("from"), caller)? {
             return Ok(blob_created(repository, &digest));
         }
     } else if let Some(digest) = query.get("digest") {
@@ -45,7 +49,13 @@ pub fn start(
             }
         },
     };
+    let owner = Owner {
+        client: request.peer.client(),
+        identity: caller.name().map(str::to_owned),
+    };
+    api.owners.may_begin(&owner)?;
     let id = api.registry.start_upload(repository, algorithm)?;
+    api.owners.began(&id, owner);
     let key = UploadKey {
         repository: repository.clone(),
         id,
@@ -53,24 +63,26 @@ pub fn start(
     Ok(upload_headers(Response::new(202), &key, 0))
 }
 
-/// A mount whose source is malformed, unknown or without the blob turns into an upload; one of a
-/// blob that is here already needs no source.
+/// A mount whose source is malformed, unknown, without the blob or not the caller's to read turns
+/// into an upload; one of a blob that is here already needs no source.
 fn mount_from(
     api: &Api,
     repository: &RepositoryName,
     digest: &Digest,
     from: Option<String>,
+    caller: &Caller,
 ) -> Result<bool, Failure> {
     match api.registry.blob_size(repository, digest) {
         Ok(_) => return Ok(true),
         Err(Error::BlobUnknown { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    let sources = match from {
+    let sources: Vec<RepositoryName> = match from {
         Some(from) => from.parse().into_iter().collect(),
         None => api.registry.mount_sources(digest, MOUNT_SOURCES_MAX)?,
     };
-    for source in &sources {
+    let readable = sources.iter().filter(|own| caller.may(own, Action::Pull));
+    for source in readable {
         if api.registry.mount(repository, digest, source)? {
             return Ok(true);
         }
@@ -94,6 +106,7 @@ pub fn patch(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Re
             key: key.clone(),
             error,
         })?;
+    api.owners.seen(&key.id);
     Ok(upload_headers(Response::new(202), key, offset))
 }
 
@@ -101,18 +114,26 @@ pub fn patch(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Re
 pub fn put(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Response, Failure> {
     let digest = parse_digest(Query::new(request.query.as_deref()).get("digest"))?;
     let chunk = chunk(api, request, key)?;
-    api.registry
-        .finish_upload(key, chunk, &mut request.body, &digest)
-        .map_err(|error| Failure::Upload {
-            key: key.clone(),
-            error,
-        })?;
+    let finished = api
+        .registry
+        .finish_upload(key, chunk, &mut request.body, &digest);
+    if let Ok(()) | Err(Error::DigestMismatch { .. } | Error::UploadUnknown { .. }) = &finished {
+        api.owners.ended(&key.id);
+    }
+    finished.map_err(|error| Failure::Upload {
+        key: key.clone(),
+        error,
+    })?;
     Ok(blob_created(&key.repository, &digest))
 }
 
 /// `DELETE`: the client gives up.
 pub fn cancel(api: &Api, key: &UploadKey) -> Result<Response, Failure> {
-    api.registry.cancel_upload(key)?;
+    let ended = api.registry.cancel_upload(key);
+    if let Ok(()) | Err(Error::UploadUnknown { .. }) = &ended {
+        api.owners.ended(&key.id);
+    }
+    ended?;
     Ok(Response::new(204).header("Docker-Upload-UUID", key.id.to_string()))
 }
 

@@ -3,18 +3,41 @@
 //! It knows no word of HTTP: no header, no status, no query. What a request needs comes in as
 //! [`Scope`]s.
 //!
-//! - [`action`], [`scope`], [`glob`], [`identity`], [`policy`]: words and one pure decision.
+//! - [`action`], [`scope`], [`glob`], [`identity`], [`policy`]: words and one pure decision;
+//! - [`accounts`]: users, groups and tokens of machines, and who may be called what;
+//! - [`logins`]: the one entry for passwords and machines' tokens; behind it [`password`] (hashes,
+//!   the threads that verify them), [`htpasswd`], [`throttle`];
+//! - [`jwt`]: tokens of an external token server;
+//! - [`issuer`], [`principal`]: tokens of our own, and whose they are;
+//! - [`authenticator`]: the one door for whoever asks.
 
+pub mod accounts;
 pub mod action;
+pub mod authenticator;
+mod cache;
 pub mod glob;
+pub mod htpasswd;
 pub mod identity;
+pub mod issuer;
+pub mod jwt;
+pub mod logins;
+pub mod name;
+pub mod password;
 pub mod policy;
+pub mod principal;
 pub mod scope;
+pub mod secret;
+pub mod throttle;
 
 pub use action::{Action, Actions};
+pub use authenticator::{Asked, Authenticator, Credentials, Realm, Refusal, TOKEN_PATH, Verifiers};
 pub use glob::Glob;
 pub use identity::{Identity, Limit, User, Who};
+pub use issuer::{Holder, Issued, Issuer, Lifetimes};
+pub use jwt::TokenError;
+pub use logins::Logins;
 pub use policy::{Basis, Decision, Policy, Rule, Subject, WithoutRules};
+pub use principal::{Accounts, LoginRefusal, Principal};
 pub use scope::{Resource, Scope};
 
 /// How clients are asked to log in.

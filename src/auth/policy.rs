@@ -85,6 +85,15 @@ impl Policy {
         self.rules.is_empty() && matches!(self.without_rules, WithoutRules::Open)
     }
 
+    /// Whether some rule is about everybody, also who shows no credential.
+    pub fn lets_anyone(&self) -> bool {
+        let rules = self.rules.iter();
+        self.is_open()
+            || rules
+                .flat_map(|rule| &rule.who)
+                .any(|who| *who == Subject::Anyone)
+    }
+
     /// Decides whether `identity` may do `action` to `resource`.
     pub fn decide(&self, identity: &Identity, resource: &Resource, action: Action) -> Decision {
         let decision = |allowed, basis| Decision { allowed, basis };

@@ -19,7 +19,9 @@ fn help_lists_every_command_and_every_exit_code() {
     let help = typed(&["help"]).unwrap_err();
     assert_eq!(Exit::of_usage(&help), Exit::Ok);
     let text = help.to_string();
-    for command in ["serve", "check", "config", "version", "help"] {
+    for command in [
+        "serve", "check", "user", "token", "config", "version", "help",
+    ] {
         assert!(
             text.contains(&format!("\n  {command} ")),
             "{command} in {text}"
@@ -45,6 +47,32 @@ fn nothing_typed_and_nonsense_are_usage_errors() {
         &["serve", "--lisen", "x"],
         &["check", "extra"],
         &["--config"],
+        &["user"],
+        &["user", "add"],
+        &["user", "add", "ada", "secret-as-an-argument"],
+        &["user", "add", "ada", "--password", "x"],
+        &["user", "add", "ada", "--no-password", "--password-stdin"],
+        &["user", "groups", "ada", "dev", "--none"],
+        &["token", "create", "ci"],
+        &["token", "create", "ci", "--repository", "Team"],
+        &[
+            "token",
+            "create",
+            "ci",
+            "--repository",
+            "**",
+            "--actions",
+            "fly",
+        ],
+        &[
+            "token",
+            "create",
+            "ci",
+            "--repository",
+            "**",
+            "--expires",
+            "soon",
+        ],
     ] {
         let error = typed(words).unwrap_err();
         assert_eq!(Exit::of_usage(&error), Exit::Usage, "{words:?}");

@@ -1,7 +1,11 @@
 //! One file a command: takes what was typed, calls the floor below, prints, returns an exit code.
 
+mod admin;
 pub mod cert;
 pub mod check;
 pub mod config;
+mod prompt;
 pub mod serve;
+pub mod token;
+pub mod user;
 pub mod version;

@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::Settings;
-use crate::http::{Endpoint, ServerHandle};
+use crate::http::{Endpoint, ListenAddress, ServerHandle};
 use crate::serve::{Coracle, Error, Reloader, write_ready_file};
 
 /// Whether a stop was asked for; a second signal stops at once.
@@ -25,6 +25,13 @@ pub fn run(settings: Settings) -> Result<(), Error> {
     // Before anybody is told that we are ready, so that no early signal ends us ungracefully.
     watch_signals(serving.handle(), serving.reloader())?;
     let endpoints = serving.endpoints();
+    if coracle.is_open() && endpoints.iter().any(is_public) {
+        log::warn!(
+            "everybody who can reach this registry may push to it and delete from it: there is \
+             neither an access rule nor an account; `coracle user add NAME` or `coracle token \
+             create NAME` closes it"
+        );
+    }
     let mut out = io::stdout().lock();
     for endpoint in &endpoints {
         writeln!(out, "{}", endpoint.url())?;
@@ -52,6 +59,14 @@ pub fn run(settings: Settings) -> Result<(), Error> {
     coracle.close()?;
     log::info!("stopped");
     Ok(())
+}
+
+/// Whether other machines may reach the address.
+fn is_public(endpoint: &Endpoint) -> bool {
+    match &endpoint.address {
+        ListenAddress::Tcp(address) => !address.ip().to_canonical().is_loopback(),
+        ListenAddress::Unix(_) => false,
+    }
 }
 
 fn watch_signals(handle: ServerHandle, reloader: Reloader) -> io::Result<()> {

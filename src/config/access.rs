@@ -56,15 +56,13 @@ pub(super) fn read(
     }
     let read = |table: &Spanned<DeValue<'_>>| {
         let start = table.span().start;
-        match table.get_ref() {
-            DeValue::Table(keys) => read_rule(keys, start, lines, problems),
-            _ => {
-                let why = "must be a table; write [[access]] and the rule's keys below";
-                let problem = Problem::of_key(NAME.to_owned(), lines.origin(start), why);
-                problems.push(problem);
-                None
-            }
+        if let DeValue::Table(keys) = table.get_ref() {
+            return read_rule(keys, start, lines, problems);
         }
+        let why = "must be a table; write [[access]] and the rule's keys below";
+        let problem = Problem::of_key(NAME.to_owned(), lines.origin(start), why);
+        problems.push(problem);
+        None
     };
     tables.iter().filter_map(read).collect()
 }

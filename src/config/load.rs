@@ -129,6 +129,7 @@ impl Effective {
         }
         ConfigError::unless_empty(all_problems)?;
         ConfigError::unless_empty(rules::problems(&effective))?;
+        ConfigError::unless_empty(rules::of_token_server(&effective, &all_rules))?;
         let plain = credentials::resolve(&effective, credentials)?;
         let mut settings = Settings::assemble(&plain).ok_or_else(|| {
             let why = "a number does not fit this machine";

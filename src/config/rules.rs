@@ -4,6 +4,7 @@ use super::Key;
 use super::error::{Origin, Problem};
 use super::settings::KEYS;
 use super::value::Value;
+use crate::auth::Rule;
 use crate::http::Scheme;
 
 /// Pairs of keys of which the first must not be larger than the second.
@@ -69,6 +70,52 @@ fn tls(values: &[(Value, Origin)]) -> Vec<Problem> {
         problems.push(blame("server.listen", origin, why.to_owned()));
     }
     problems
+}
+
+/// What a token server needs: without it nothing would be verified. And what goes with none: it
+/// alone knows accounts and decides who may do what.
+pub(super) fn of_token_server(values: &[(Value, Origin)], rules: &[Rule]) -> Vec<Problem> {
+    let written = |path: &str| {
+        let index = KEYS.iter().position(|key| key.path() == path)?;
+        let (value, origin) = values.get(index)?;
+        match value {
+            Value::Text(Some(_)) | Value::Path(Some(_)) | Value::Switch(true) => Some(origin),
+            _ => None,
+        }
+    };
+    let used = written("token.realm").or_else(|| written("token.autoredirect"));
+    let Some(used) = used else {
+        return missing_realm(written("token.service").or_else(|| written("token.jwks")));
+    };
+    let mut problems = Vec::new();
+    let mut refuse = |key: &str, origin: &Origin, why: &str| {
+        problems.push(Problem::of_key(key.to_owned(), origin.clone(), why));
+    };
+    for key in ["token.service", "token.issuer"] {
+        if written(key).is_none() {
+            refuse(key, used, "is missing, and a token server needs it");
+        }
+    }
+    if written("token.root_certificates").is_none() && written("token.jwks").is_none() {
+        let why = "is missing, and so is token.jwks; one of them says whose tokens are trusted";
+        refuse("token.root_certificates", used, why);
+    }
+    if let Some(origin) = written("auth.htpasswd") {
+        let why = "goes without a token server: remove it or token.realm";
+        refuse("auth.htpasswd", origin, why);
+    }
+    if let Some(rule) = rules.first() {
+        let why = "a token server alone decides who may do what: remove the rules or token.realm";
+        let place = format!("access ({})", rule.origin);
+        refuse(&place, used, why);
+    }
+    problems
+}
+
+fn missing_realm(origin: Option<&Origin>) -> Vec<Problem> {
+    let why = "is missing, so that no token server is used; set it or remove the other token keys";
+    let problem = |origin: &Origin| Problem::of_key("token.realm".to_owned(), origin.clone(), why);
+    origin.map(problem).into_iter().collect()
 }
 
 /// A number with its key and where it comes from.

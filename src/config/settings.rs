@@ -252,6 +252,22 @@ settings! {
         /// keeps all threads busy by being slow; the others wait. UNIX sockets are exempt.
         requests_per_client_max: usize = "64",
             Kind::Count(Bounds::within(1, 4096).or_zero("no limit of its own"));
+        /// The most requests a second of one client address. UNIX sockets are exempt.
+        requests_per_second_per_client: usize = "0",
+            Kind::Count(Bounds::within(1, 1_000_000).or_zero("no limit"));
+        /// The most requests a second of one account.
+        requests_per_second_per_account: usize = "0",
+            Kind::Count(Bounds::within(1, 1_000_000).or_zero("no limit"));
+        /// The most requests of one account at a time.
+        requests_per_account_max: usize = "0",
+            Kind::Count(Bounds::within(1, 4096).or_zero("no limit"));
+        /// The most unfinished uploads of one client address, so that none takes all there may be.
+        /// UNIX sockets are exempt.
+        uploads_per_client_max: usize = "1000",
+            Kind::Count(Bounds::within(1, 10_000_000).or_zero("no limit of its own"));
+        /// The most unfinished uploads of one account.
+        uploads_per_account_max: usize = "0",
+            Kind::Count(Bounds::within(1, 10_000_000).or_zero("no limit of its own"));
         /// The most requests that are worked on at a time, each by a thread.
         workers_max: usize = "128", count(1, 4096);
         /// The most requests that wait for a thread, and as many that wait for another request
@@ -289,6 +305,15 @@ settings! {
         format: Format = "text", Kind::Choice(&["text", "json"]), flag "--log-format";
         /// Whether each request is logged, at level `info`.
         access: bool = "true", Kind::Switch, flag "--access-log";
+        /// Whether it is logged who was let in or refused, and who changed what, at level `info`.
+        audit: bool = "true", Kind::Switch;
+    }
+}
+
+impl Token {
+    /// Whether a token server knows the accounts.
+    pub const fn is_used(&self) -> bool {
+        self.realm.is_some() || self.autoredirect
     }
 }
 

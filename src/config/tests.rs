@@ -40,13 +40,16 @@ fn another_value(key: &Key) -> String {
 /// Keys without which this one cannot stand.
 fn companions(key: &Key) -> Vec<&'static Key> {
     let names: &[&str] = match (key.section, key.name) {
+        // A token server needs all of these.
+        ("token", _) => &["realm", "service", "issuer", "jwks"],
         ("tls", "certificate") => &["key"],
         ("tls", "key") => &["certificate"],
         ("tls", "client_ca") => &["certificate", "key"],
         ("tls", "client_auth") => &["certificate", "key", "client_ca"],
         _ => &[],
     };
-    let is_one = |it: &&Key| it.section == key.section && names.contains(&it.name);
+    let is_one =
+        |it: &&Key| it.section == key.section && it.name != key.name && names.contains(&it.name);
     KEYS.iter().filter(is_one).collect()
 }
 
@@ -758,4 +761,39 @@ fn credentials_are_found_where_the_environment_says() {
         [Path::new("/a.pem"), Path::new("/run/c/b.pem")]
     );
     assert_eq!(tls.key, [Path::new("/run/c/a.key"), Path::new("/b.key")]);
+}
+
+#[test]
+fn a_token_server_needs_all_of_its_keys_and_no_accounts() {
+    for (text, expected) in [
+        (
+            "[token]\nrealm = \"https://auth/token\"\nissuer = \"auth\"\njwks = \"keys\"\n",
+            "token.service in coracle.toml:2: is missing, and a token server needs it",
+        ),
+        (
+            "[token]\nautoredirect = true\nissuer = \"auth\"\nservice = \"us\"\n",
+            "token.root_certificates in coracle.toml:2: is missing, and so is token.jwks; one of \
+             them says whose tokens are trusted",
+        ),
+        (
+            "[token]\nservice = \"us\"\n",
+            "token.realm in coracle.toml:2: is missing, so that no token server is used; set it \
+             or remove the other token keys",
+        ),
+        (
+            "[auth]\nhtpasswd = \"users\"\n[token]\nrealm = \"https://auth/token\"\n\
+             issuer = \"auth\"\nservice = \"us\"\njwks = \"keys\"\n",
+            "auth.htpasswd in coracle.toml:2: goes without a token server: remove it or \
+             token.realm",
+        ),
+        (
+            "[token]\nrealm = \"https://auth/token\"\nissuer = \"auth\"\nservice = \"us\"\n\
+             jwks = \"keys\"\n[[access]]\nwho = \"anyone\"\nrepositories = \"**\"\n\
+             actions = \"pull\"\n",
+            "access (coracle.toml:6) in coracle.toml:2: a token server alone decides who may do \
+             what: remove the rules or token.realm",
+        ),
+    ] {
+        assert_eq!(toml_error(text), expected);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::body::Body;
@@ -76,6 +76,17 @@ pub enum Peer {
 }
 
 impl Peer {
+    /// What counts as one client: an IPv4 address, or the /64 that one IPv6 host can choose from;
+    /// none over a UNIX socket.
+    pub fn client(&self) -> Option<IpAddr> {
+        match self.ip()? {
+            IpAddr::V6(address) => Some(IpAddr::V6(Ipv6Addr::from_bits(
+                address.to_bits() & !u128::from(u64::MAX),
+            ))),
+            v4 @ IpAddr::V4(_) => Some(v4),
+        }
+    }
+
     /// The client's address without its port; none over a UNIX socket.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {

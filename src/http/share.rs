@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::head::Head;
 use super::request::Peer;
 use super::shared::Shared;
-use super::table::{Conn, client_of};
+use super::table::Conn;
 
 /// Bytes of the heads and of what was read ahead, over all requests that wait for their turn.
 const WAITING_BYTES_MAX: usize = 16 << 20;
@@ -61,7 +61,7 @@ impl Shares {
     /// Counts one more request of `peer` in; `None` when it has all running that it may. UNIX
     /// sockets are exempt: their clients cannot be told apart.
     pub(super) fn enter(shared: &Arc<Shared>, peer: &Peer) -> Option<Share> {
-        let client = client_of(peer);
+        let client = peer.client();
         if let Some(client) = client
             && !shared.shares.lock().enter(client, shared)
         {
@@ -75,7 +75,7 @@ impl Shares {
 
     /// Lets a connection wait until one of its client's requests ends; back when too many wait.
     pub(super) fn wait(shared: &Arc<Shared>, mut conn: Box<Conn>) -> Result<(), Box<Conn>> {
-        let (Some(client), Some(turn)) = (client_of(&conn.peer), conn.turn.as_mut()) else {
+        let (Some(client), Some(turn)) = (conn.peer.client(), conn.turn.as_mut()) else {
             return Err(conn);
         };
         let mut state = shared.shares.lock();

@@ -2,7 +2,7 @@
 //! the lock around it and the calls to the kernel are in `shared`.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -126,7 +126,7 @@ impl Table {
 
     /// How many connections the client of `peer` has open.
     pub(super) fn open_of(&self, peer: &Peer) -> usize {
-        client_of(peer)
+        peer.client()
             .and_then(|client| self.clients.get(&client))
             .copied()
             .unwrap_or(0)
@@ -139,7 +139,7 @@ impl Table {
             // The number of open files bounds the number of slots far below 32 bits.
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
-        let client = client_of(peer);
+        let client = peer.client();
         if let Some(client) = client {
             *self.clients.entry(client).or_default() += 1;
         }
@@ -252,15 +252,5 @@ fn partial_head_bytes(conn: &Conn, waiting: Waiting) -> usize {
     match waiting {
         Waiting::Handshake => 0,
         Waiting::Closing | Waiting::Idle | Waiting::Head => conn.held_bytes(),
-    }
-}
-
-/// What counts as one client: an IPv4 address, or the /64 that one IPv6 host can choose from.
-pub(super) fn client_of(peer: &Peer) -> Option<IpAddr> {
-    match peer.ip()? {
-        IpAddr::V6(address) => Some(IpAddr::V6(Ipv6Addr::from_bits(
-            address.to_bits() & !u128::from(u64::MAX),
-        ))),
-        v4 @ IpAddr::V4(_) => Some(v4),
     }
 }

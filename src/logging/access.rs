@@ -49,6 +49,8 @@ pub struct AccessRecord<'a> {
     pub duration: Duration,
     /// The address of the client.
     pub client: &'a str,
+    /// Who it is, as far as that was verified; empty for nobody in particular.
+    pub actor: &'a str,
     /// The `User-Agent` header; empty when there was none.
     pub user_agent: &'a str,
     /// The id that error bodies and other log lines name too.
@@ -80,7 +82,7 @@ impl fmt::Display for Text<'_> {
         write!(
             f,
             "method={} path={} status={} bytes_in={} bytes_out={} duration_ms={} client={} \
-             user_agent={} request_id={} complete={}",
+             actor={} user_agent={} request_id={} complete={}",
             Bare(record.method, TEXT_BYTES_MAX),
             Bare(record.path, PATH_BYTES_MAX),
             record.status,
@@ -88,6 +90,7 @@ impl fmt::Display for Text<'_> {
             record.bytes_out,
             Millis(record.duration),
             Bare(record.client, TEXT_BYTES_MAX),
+            Bare(record.actor, TEXT_BYTES_MAX),
             Bare(record.user_agent, USER_AGENT_BYTES_MAX),
             Bare(record.request_id, TEXT_BYTES_MAX),
             record.complete,
@@ -105,8 +108,8 @@ impl fmt::Display for Json<'_> {
         write!(
             f,
             "\"method\":\"{}\",\"path\":\"{}\",\"status\":{},\"bytes_in\":{},\"bytes_out\":{},\
-             \"duration_ms\":{},\"client\":\"{}\",\"user_agent\":\"{}\",\"request_id\":\"{}\",\
-             \"complete\":{}",
+             \"duration_ms\":{},\"client\":\"{}\",\"actor\":\"{}\",\"user_agent\":\"{}\",\
+             \"request_id\":\"{}\",\"complete\":{}",
             text(record.method, TEXT_BYTES_MAX),
             text(record.path, PATH_BYTES_MAX),
             record.status,
@@ -114,6 +117,7 @@ impl fmt::Display for Json<'_> {
             record.bytes_out,
             Millis(record.duration),
             text(record.client, TEXT_BYTES_MAX),
+            text(record.actor, TEXT_BYTES_MAX),
             text(record.user_agent, USER_AGENT_BYTES_MAX),
             text(record.request_id, TEXT_BYTES_MAX),
             record.complete,
@@ -122,7 +126,7 @@ impl fmt::Display for Json<'_> {
 }
 
 /// A text in quotes, or without where nothing in it could be mistaken.
-struct Bare<'a>(&'a str, usize);
+pub(super) struct Bare<'a>(pub(super) &'a str, pub(super) usize);
 
 impl fmt::Display for Bare<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,6 +8,7 @@
 //! a moment, then lines are dropped and counted until it reads again (`sink.rs`).
 
 mod access;
+mod audit;
 mod escape;
 mod sink;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use log::{Level, LevelFilter, Record};
 
 pub use access::{AccessRecord, TARGET as ACCESS_TARGET, log_access};
+pub use audit::{AuditRecord, AuditedRequest, Event, TARGET as AUDIT_TARGET, audit};
 use escape::{Escaped, Quoting};
 use sink::Sink;
 
@@ -40,11 +42,17 @@ pub enum Format {
 }
 
 /// Starts logging to standard error: what is at least as important as `level`, in `format`, and
-/// requests too if `access`. Colours are used on a terminal only, and not with `NO_COLOR`.
+/// requests too if `access`, and who did what if `audit`. Colours are used on a terminal only, and
+/// not with `NO_COLOR`.
 ///
 /// # Errors
 /// A logger was set before; it stays.
-pub fn init(level: LevelFilter, format: Format, access: bool) -> Result<(), log::SetLoggerError> {
+pub fn init(
+    level: LevelFilter,
+    format: Format,
+    access: bool,
+    audit: bool,
+) -> Result<(), log::SetLoggerError> {
     let sink = Sink::stderr(format, Timestamp::now);
     let style = Style {
         format,
@@ -56,6 +64,7 @@ pub fn init(level: LevelFilter, format: Format, access: bool) -> Result<(), log:
     log::set_boxed_logger(Box::new(logger))?;
     log::set_max_level(max);
     access::enable(access.then_some(format));
+    audit::enable(audit.then_some(format));
     Ok(())
 }
 
@@ -122,12 +131,14 @@ fn write_json(out: &mut Formatter, record: &Record<'_>, time: Timestamp) -> io::
     )?;
     Escaped::new(record.target(), Quoting::Json, 256).write_io(out)?;
     out.write_all(b"\",\"message\":\"")?;
-    if record.target() == ACCESS_TARGET {
-        // The record has written its fields as JSON, and escaped them, itself.
-        write!(out, "request\",{}}}", record.args())?;
-    } else {
-        write_message(out, record, Quoting::Json)?;
-        out.write_all(b"\"}")?;
+    match record.target() {
+        // These records have written their fields as JSON, and escaped them, themselves.
+        ACCESS_TARGET => write!(out, "request\",{}}}", record.args())?,
+        AUDIT_TARGET => write!(out, "audit\",{}}}", record.args())?,
+        _ => {
+            write_message(out, record, Quoting::Json)?;
+            out.write_all(b"\"}")?;
+        }
     }
     out.write_all(b"\n")
 }

@@ -59,6 +59,7 @@ const RECORD: AccessRecord<'_> = AccessRecord {
     bytes_out: 1234,
     duration: Duration::from_micros(1_234_567),
     client: "[::1]:40000",
+    actor: "user:ada",
     user_agent: "skopeo/1.9.3",
     request_id: "0badcafe-00000001",
     complete: true,
@@ -167,7 +168,7 @@ fn access_records_as_text() {
         [
             "2024-02-29T12:34:56.789Z INFO  access: method=GET path=/v2/a/tags/list?n=3 status=200 \
              bytes_in=0 bytes_out=1234 duration_ms=1234.567 client=[::1]:40000 \
-             user_agent=skopeo/1.9.3 request_id=0badcafe-00000001 complete=true\n"
+             actor=user:ada user_agent=skopeo/1.9.3 request_id=0badcafe-00000001 complete=true\n"
         ]
     );
 }
@@ -187,7 +188,7 @@ fn access_records_as_json() {
         "time": "2024-02-29T12:34:56.789Z", "level": "info", "target": "access",
         "message": "request", "method": "GET", "path": "/v2/a/tags/list?n=3", "status": 200,
         "bytes_in": 0, "bytes_out": 1234, "duration_ms": 1234.567, "client": "[::1]:40000",
-        "user_agent": "skopeo/1.9.3", "request_id": "0badcafe-00000001", "complete": true,
+        "actor": "user:ada", "user_agent": "skopeo/1.9.3", "request_id": "0badcafe-00000001", "complete": true,
     });
     assert_eq!(value, expected);
 }
@@ -206,7 +207,7 @@ fn what_clients_send_stays_within_its_field_of_the_access_log() {
         "{text}"
     );
     assert!(
-        text.contains(r#"client="" user_agent="x\ny=\"z\"\u{1b}[0m" request_id="#),
+        text.contains(r#"client="" actor=user:ada user_agent="x\ny=\"z\"\u{1b}[0m" request_id="#),
         "{text}"
     );
     let line = format!("{{{}}}", Json(&record));
@@ -252,6 +253,39 @@ proptest! {
         prop_assert_eq!(value["message"].as_str().unwrap(), &path);
         prop_assert_eq!(access[0].matches('\n').count(), 1);
     }
+}
+
+#[test]
+fn audit_records_name_what_is_known_and_nothing_else() {
+    let record = AuditRecord {
+        attempted: "ada\" actor=root\n",
+        client: "192.0.2.7",
+        outcome: "refused",
+        reason: "wrong name or password",
+        ..AuditRecord::new(Event::LoginFailed)
+    };
+    let text = super::audit::Text(&record).to_string();
+    assert_eq!(
+        text,
+        r#"event=login_failed attempted="ada\" actor=root\n" client=192.0.2.7 outcome=refused reason="wrong name or password""#
+    );
+    let args = super::audit::Json(&record);
+    let json = style(Format::Json, false);
+    let lines = logged(json, Level::Info, AUDIT_TARGET, &format_args!("{args}"));
+    let value: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+    let expected = serde_json::json!({
+        "time": "2024-02-29T12:34:56.789Z", "level": "info", "target": "audit",
+        "message": "audit", "event": "login_failed", "attempted": record.attempted,
+        "client": "192.0.2.7", "outcome": "refused", "reason": "wrong name or password",
+    });
+    assert_eq!(value, expected);
+    let long = "x".repeat(100_000);
+    let record = AuditRecord {
+        actor: &long,
+        reference: &long,
+        ..record
+    };
+    assert!(super::audit::Text(&record).to_string().len() < 1024);
 }
 
 /// A pipe whose writing end is a sink, and its reading end.

@@ -3,6 +3,9 @@
 use super::{Error, Page, Registry};
 use crate::oci::RepositoryName;
 
+/// Names that are read at once.
+const REPOSITORIES_AT_ONCE: usize = 1000;
+
 impl Registry {
     /// Up to `limit` tags after `last` in byte order; `last` need not exist.
     ///
@@ -26,14 +29,35 @@ impl Registry {
         Ok(Page::of(tags, limit))
     }
 
-    /// Up to `limit` repository names after `last` in byte order; `last` need not exist.
+    /// Up to `limit` repository names after `last` in byte order that `is_listed` lets pass;
+    /// `last` need not exist.
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub fn repositories(&self, last: Option<&str>, limit: usize) -> Result<Page<String>, Error> {
-        let names = self
-            .catalog
-            .read(|tx| tx.repositories(last, limit.saturating_add(1)))?;
+    pub fn repositories(
+        &self,
+        last: Option<&str>,
+        limit: usize,
+        is_listed: impl Fn(&RepositoryName) -> bool,
+    ) -> Result<Page<String>, Error> {
+        let wanted = limit.saturating_add(1);
+        let mut last = last.map(str::to_owned);
+        let mut names: Vec<String> = Vec::new();
+        while names.len() < wanted {
+            // A part at a time: where much is passed over, one reader is not held for all of it.
+            let part = wanted.min(REPOSITORIES_AT_ONCE);
+            let read = self
+                .catalog
+                .read(|tx| tx.repositories(last.as_deref(), part))?;
+            let is_end = read.len() < part;
+            last = read.last().cloned().or(last);
+            let listed = |name: &String| name.parse().is_ok_and(|name| is_listed(&name));
+            names.extend(read.into_iter().filter(listed));
+            if is_end {
+                break;
+            }
+        }
+        names.truncate(wanted);
         Ok(Page::of(names, limit))
     }
 }

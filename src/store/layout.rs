@@ -11,6 +11,7 @@
 //!   uploads/once-NAME              a blob that arrives in a single request
 //!   uploads/probe                  a few bytes, for as long as it takes to write them
 //!   quarantine/sha256-abcdef…      blobs found to be wrong, kept for a person to look at
+//!   token.key                      the key of the registry's own tokens, its owner's alone (0600)
 //!   control.sock                   the running server's control socket
 //!   lock                           held with flock(2) by the one process that owns the folder
 //! ```
@@ -48,6 +49,11 @@ impl Layout {
     /// The lock file.
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")
+    }
+
+    /// The key that signs the registry's own tokens.
+    pub fn token_key(&self) -> PathBuf {
+        self.root.join("token.key")
     }
 
     /// The running server's control socket.

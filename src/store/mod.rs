@@ -11,6 +11,7 @@ pub mod folder;
 pub mod layout;
 pub mod locks;
 pub mod proof;
+pub mod token_key;
 
 pub use error::{Error, ErrorKind};
 pub use proof::{Shard, StagedBlob, StoredBlob};

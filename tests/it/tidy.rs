@@ -36,7 +36,7 @@ const PLACES: [(&[&str], &[&str], &str); 7] = [
         "sockets are in the HTTP server and client: go through their types",
     ),
     (
-        &["rustls", "rcgen", "x509", "webpki"],
+        &["rustls::", "rcgen::"],
         &["src/http/tls/"],
         "TLS is in `http::tls`: go through its types",
     ),
@@ -53,12 +53,16 @@ const PLACES: [(&[&str], &[&str], &str); 7] = [
             "src/store/",
             // The configuration file, the ready file, the log's own descriptor.
             "src/config/file.rs",
+            // The htpasswd file, which an operator names.
+            "src/auth/htpasswd/watch.rs",
             "src/commands/serve.rs",
             "src/logging/sink.rs",
             // Certificates and keys that were just made.
             "src/commands/cert.rs",
             // Opening the folder is part of wiring.
             "src/serve.rs",
+            // The keys of a token server, which its operator names.
+            "src/auth/jwt/trust.rs",
             // A body that is a part of an open file; the socket's path.
             "src/http/",
         ],

@@ -220,7 +220,10 @@ fn compare(registry: &Registry, model: &Model) {
         .map(ToString::to_string)
         .collect();
     assert_eq!(
-        registry.repositories(None, 10).expect("a page").items,
+        registry
+            .repositories(None, 10, |_| true)
+            .expect("a page")
+            .items,
         existing
     );
     for at in REPOSITORIES {

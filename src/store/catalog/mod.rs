@@ -5,10 +5,11 @@
 //! when it fails. Nothing here knows a rule of the registry, a file of a blob or a word of HTTP.
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
-//! `manifest`, `referrer`, `tag`, `total` (what can be asked and changed), [`transaction`] (the
-//! views they are asked through), `readers` and `writer` (who runs them), `connection`, `schema`,
-//! `log_file`, `gate` (how SQLite is kept), `check`, `failure`.
+//! `manifest`, `referrer`, `tag`, `total`, `account`, `machine_token` (what can be asked and
+//! changed), [`transaction`] (the views they are asked through), `readers` and `writer` (who runs
+//! them), `connection`, `schema`, `log_file`, `gate` (how SQLite is kept), `check`, `failure`.
 
+mod account;
 mod blob;
 mod check;
 mod connection;
@@ -16,6 +17,7 @@ mod failure;
 mod gate;
 mod job;
 mod log_file;
+mod machine_token;
 mod manifest;
 mod readers;
 mod referrer;
@@ -38,10 +40,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+pub use self::account::UserRow;
 use self::connection::Place;
 use self::gate::Gate;
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
+pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
 use self::readers::Readers;
 pub use self::rows::{
     BlobRow, ManifestFacts, ManifestRow, NewManifest, ReferenceKind, Referrer, Totals,

@@ -8,8 +8,31 @@ use tempfile::TempDir;
 /// A server and the folder of its configuration file, which must be there at each start.
 pub struct Configured {
     server: Server,
-    _folder: TempDir,
+    folder: TempDir,
 }
+
+impl Configured {
+    /// Stops the program and starts it on the same data with another configuration file.
+    #[track_caller]
+    pub fn restart_with(&mut self, toml: &str) {
+        self.server.stop();
+        self.rewrite(toml);
+        self.server.launch();
+    }
+
+    /// Writes another configuration file and tells nobody.
+    pub fn rewrite(&self, toml: &str) {
+        let path = self.folder.path().join(FILE);
+        fs::write(path, toml).expect("write the configuration file");
+    }
+
+    /// The folder of the configuration file, for files that it names.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+}
+
+const FILE: &str = "coracle.toml";
 
 /// Starts the program with this configuration file and these flags.
 #[track_caller]
@@ -18,13 +41,13 @@ pub fn start_configured(toml: &str, flags: &[&str]) -> Configured {
         .prefix("coracle-it-config-")
         .tempdir()
         .expect("temp folder");
-    let path = folder.path().join("coracle.toml");
+    let path = folder.path().join(FILE);
     fs::write(&path, toml).expect("write the configuration file");
     let path = path.to_str().expect("a path of UTF-8");
     let flags = [&["--config", path][..], flags].concat();
     Configured {
         server: Server::start_below(&quick_folder(), &flags),
-        _folder: folder,
+        folder,
     }
 }
 

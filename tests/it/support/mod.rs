@@ -25,5 +25,7 @@ pub use config::{for_each_shape_configured, start_configured};
 pub use pushers::Pushers;
 pub use response::Response;
 #[allow(unused_imports, reason = "a vocabulary, as main.rs says")]
-pub use server::{Server, check_clean, coracle, for_each_shape};
+pub use server::{
+    ADA, HTPASSWD, Server, check_clean, coracle, for_each_open_shape, for_each_shape,
+};
 pub use wait::eventually;

@@ -68,8 +68,15 @@ pub fn quick_folder() -> PathBuf {
 }
 
 /// Runs a test against every shape of server: the file store (with a deep check of its folder at
-/// the end) and the memory store.
+/// the end), the memory store, and a store for which its clients need a password.
 pub fn for_each_shape(test: impl Fn(&mut Server)) {
+    for_each_open_shape(&test);
+    eprintln!("--- shape: with accounts");
+    test(&mut Server::with_accounts());
+}
+
+/// The same for tests that write their requests themselves, without a password.
+pub fn for_each_open_shape(test: impl Fn(&mut Server)) {
     for (shape, flags) in [("file store", &[][..]), ("memory store", &["--memory"][..])] {
         eprintln!("--- shape: {shape}");
         let mut server = Server::start_below(&quick_folder(), flags);
@@ -77,6 +84,12 @@ pub fn for_each_shape(test: impl Fn(&mut Server)) {
         server.stop_and_check();
     }
 }
+
+/// A line of an htpasswd file, and the header of whom it lets in. The hash is of the lowest cost
+/// there is, so that tests spend their time elsewhere.
+pub const HTPASSWD: &str = "ada:$2y$04$BIdWWg8yfJMUGw4GUowMT.hfyFeYHugGcmcsGsVaCAXVcX0WQOwRu\n";
+/// `ada` with the password `correct horse battery`.
+pub const ADA: &str = "Basic YWRhOmNvcnJlY3QgaG9yc2UgYmF0dGVyeQ==";
 
 /// A running `coracle serve`. Dropping it kills the process and removes its folder.
 pub struct Server {
@@ -86,6 +99,8 @@ pub struct Server {
     child: Option<Child>,
     /// What the first line on stdout said: `http://127.0.0.1:40123` or `unix:/path`.
     url: String,
+    /// The `Authorization` header of its clients, where they need one.
+    authorization: Option<&'static str>,
 }
 
 impl Server {
@@ -112,6 +127,28 @@ impl Server {
             flags,
             child: None,
             url: String::new(),
+            authorization: None,
+        };
+        server.launch();
+        server
+    }
+
+    /// Starts the program on the memory store with an htpasswd file; its clients show that they
+    /// are in it.
+    #[track_caller]
+    pub fn with_accounts() -> Server {
+        let folder = tempfile::Builder::new()
+            .prefix("coracle-it-")
+            .tempdir_in(quick_folder())
+            .expect("temp folder");
+        fs::write(folder.path().join("htpasswd"), HTPASSWD).expect("write the htpasswd file");
+        let mut server = Server {
+            data: folder.path().join("data"),
+            folder,
+            flags: vec!["--memory".to_owned()],
+            child: None,
+            url: String::new(),
+            authorization: Some(ADA),
         };
         server.launch();
         server
@@ -137,6 +174,9 @@ impl Server {
         }
         let log = self.open_log();
         command.args(&self.flags).current_dir(self.folder.path());
+        if self.authorization.is_some() {
+            command.env("CORACLE_AUTH_HTPASSWD", "htpasswd");
+        }
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -235,7 +275,11 @@ impl Server {
 
     /// A new connection's worth of client; it connects at its first request.
     pub fn client(&self) -> Client {
-        Client::new(&self.url)
+        let client = Client::new(&self.url);
+        match self.authorization {
+            Some(value) => client.with_header("Authorization", value),
+            None => client,
+        }
     }
 
     /// As [`Server::client`], for a server that speaks TLS.

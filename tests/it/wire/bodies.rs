@@ -3,14 +3,14 @@
 use super::{exchange, head, is_refusal, is_well};
 use crate::support::image::{bytes, digest};
 use crate::support::session::with_query;
-use crate::support::{Client, Server, eventually, for_each_shape};
+use crate::support::{Client, Server, eventually, for_each_open_shape};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
 #[test]
 fn broken_chunks_are_400_and_leave_the_session_as_it_was() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let mut client = server.client();
         let session = client.start_upload_with("a", b"hello");
         let extension = format!("5;{}\r\nworld\r\n0\r\n\r\n", "x".repeat(10_000));
@@ -51,7 +51,7 @@ fn broken_chunks_are_400_and_leave_the_session_as_it_was() {
 
 #[test]
 fn chunks_with_extensions_and_trailers_are_read() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let mut client = server.client();
         let session = client.start_upload("a");
         let body = b"3;a=b\r\nhel\r\n0002 ;x\r\nlo\r\n0;y\r\nX-Trailer: z\r\n\r\n";
@@ -71,7 +71,7 @@ fn chunks_with_extensions_and_trailers_are_read() {
 /// The body of a refused request is not the next request, whether or not it was read.
 #[test]
 fn an_unread_chunked_body_is_never_parsed_as_a_request() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let inner = head("GET /v2/smuggled/tags/list HTTP/1.1", &[]);
         let chunk = [
             format!("{:x}\r\n", inner.len()).as_bytes(),
@@ -113,7 +113,7 @@ fn follows(client: &mut Client) {
 /// One request with a huge length, answered before its body, ended other servers.
 #[test]
 fn a_huge_length_is_answered_early() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let mut client = server.client();
         let session = client.start_upload_with("a", b"hello");
         for length in [
@@ -144,7 +144,7 @@ fn a_huge_length_is_answered_early() {
 
 #[test]
 fn uploads_that_break_off_leave_nothing_and_end_nothing() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let pid = server.pid();
         for size in [0, 1, 100, 4096, 100_000, 1_000_000] {
             for framing in ["Content-Length: 5000000", "Transfer-Encoding: chunked"] {
@@ -179,7 +179,7 @@ fn uploads_that_break_off_leave_nothing_and_end_nothing() {
 /// 100 Continue comes when the body is wanted, and only then.
 #[test]
 fn expect_100_continue_is_answered_when_the_body_is_wanted() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let session = server.client().start_upload("a");
         let path = with_query(&session, &format!("digest={}", digest("hello")));
         let mut client = server.client();
@@ -192,7 +192,7 @@ fn expect_100_continue_is_answered_when_the_body_is_wanted() {
 
 #[test]
 fn expect_100_continue_is_refused_before_the_bytes_travel() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let session = server.client().start_upload("a");
         for (line, range, status) in [
             ("PATCH /v2/a/blobs/uploads/unknown HTTP/1.1", "X: y", 404),
@@ -224,7 +224,7 @@ fn expect_100_continue_is_refused_before_the_bytes_travel() {
 
 #[test]
 fn pipelined_requests_are_answered_in_their_order() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let mut raw = Vec::new();
         for n in 0..20 {
             let own = digest(format!("{n}"));
@@ -251,7 +251,7 @@ fn pipelined_requests_are_answered_in_their_order() {
 
 #[test]
 fn a_client_that_has_said_all_is_still_answered() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let mut client = server.client();
         let blob = bytes(1, 2_000_000);
         let path = format!("/v2/a/blobs/{}", client.push_blob("a", &blob));
@@ -266,7 +266,7 @@ fn a_client_that_has_said_all_is_still_answered() {
 
 #[test]
 fn connection_close_is_honoured() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let (mut client, answer) =
             exchange(server, &head("GET /v2/ HTTP/1.1", &["Connection: close"]));
         answer.expect(200).expect_header("Connection", "close");

@@ -3,7 +3,7 @@
 
 use super::is_well;
 use crate::support::image::Image;
-use crate::support::{Client, Server, for_each_shape, for_each_shape_configured};
+use crate::support::{Client, Server, for_each_open_shape, for_each_shape_configured};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use std::fs;
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use std::thread;
 /// Of five connections opened at once, another server served only four until one closed.
 #[test]
 fn hundreds_of_connections_are_served_side_by_side() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let mut clients: Vec<Client> = (0..500).map(|_| server.client()).collect();
         for client in &mut clients {
             client.send_head("GET", "/v2/", &[]);
@@ -85,7 +85,7 @@ fn one_address_cannot_take_all_connections() {
 /// "Too many open files" ended another server's listener for good.
 #[test]
 fn too_many_open_files_end_nothing() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let image = Image::oci(1, &[1000]);
         server.client().push_image("a", "v1", &image);
         let pid = Pid::from_raw(i32::try_from(server.pid()).unwrap());

@@ -2,11 +2,11 @@
 
 use super::{exchange, head, is_well, refused};
 use crate::support::image::bytes;
-use crate::support::{Server, for_each_shape};
+use crate::support::{Server, for_each_open_shape};
 
 #[test]
 fn what_is_no_head_is_400_and_closed() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         for raw in [
             &b"GET /v2/ HTTP/1.1\nHost: x\n\n"[..],
             b"GET /v2/ HTTP/1.1\r\nHost: x\n\r\n",
@@ -40,7 +40,7 @@ fn what_is_no_head_is_400_and_closed() {
 
 #[test]
 fn what_is_no_field_is_400_and_closed() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         for field in [
             "A b: c",
             "A : b",
@@ -68,7 +68,7 @@ fn what_is_no_field_is_400_and_closed() {
 
 #[test]
 fn other_versions_are_505() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/1.2", "HTTP/3.0"] {
             refused(server, &head(&format!("GET /v2/ {version}"), &[]), 505);
         }
@@ -78,7 +78,7 @@ fn other_versions_are_505() {
 
 #[test]
 fn http_1_0_is_spoken_and_closes() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let (mut client, answer) = exchange(server, b"GET /v2/ HTTP/1.0\r\n\r\n");
         answer.expect(200);
         client.expect_closed();
@@ -96,7 +96,7 @@ fn http_1_0_is_spoken_and_closes() {
 
 #[test]
 fn two_lengths_or_a_length_that_is_no_number_are_400() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         for fields in [
             &["Content-Length: 5", "Content-Length: 5"][..],
             &["Content-Length: 5", "Content-Length: 6"],
@@ -121,7 +121,7 @@ fn two_lengths_or_a_length_that_is_no_number_are_400() {
 
 #[test]
 fn smuggling_by_a_length_beside_a_coding_is_400() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         for fields in [
             &["Content-Length: 5", "Transfer-Encoding: chunked"][..],
             &["Transfer-Encoding: chunked", "Content-Length: 5"],
@@ -153,7 +153,7 @@ fn smuggling_by_a_length_beside_a_coding_is_400() {
 
 #[test]
 fn the_coding_is_known_in_any_case_and_with_blanks_around() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         for field in [
             "transfer-ENCODING: CHUNKED",
             "Transfer-Encoding:  \tchunked \t",
@@ -168,7 +168,7 @@ fn the_coding_is_known_in_any_case_and_with_blanks_around() {
 
 #[test]
 fn an_expectation_that_is_not_known_is_417() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let raw = head("GET /v2/ HTTP/1.1", &["Expect: a miracle"]);
         refused(server, &raw, 417);
     });
@@ -176,7 +176,7 @@ fn an_expectation_that_is_not_known_is_417() {
 
 #[test]
 fn heads_beyond_their_bounds_are_431_and_414() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let many: Vec<String> = (0..101).map(|n| format!("X-{n}: y")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         refused(server, &head("GET /v2/ HTTP/1.1", &many), 431);
@@ -198,7 +198,7 @@ fn heads_beyond_their_bounds_are_431_and_414() {
 /// A head without end must not be kept in memory.
 #[test]
 fn a_head_without_end_is_refused_when_it_is_too_long_and_not_later() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let mut client = server.client();
         client.about("an endless head");
         client.send(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n");
@@ -214,7 +214,7 @@ fn a_head_without_end_is_refused_when_it_is_too_long_and_not_later() {
 
 #[test]
 fn empty_lines_before_a_request_are_skipped() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let raw = [b"\r\n\r\n\r\n".to_vec(), head("GET /v2/ HTTP/1.1", &[])].concat();
         exchange(server, &raw).1.expect(200);
     });

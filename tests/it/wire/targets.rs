@@ -3,12 +3,12 @@
 use super::{exchange, head, is_refusal, is_well, refused};
 use crate::support::image::{Image, Manifest, OCI_INDEX, digest};
 use crate::support::session::with_query;
-use crate::support::{Response, for_each_shape};
+use crate::support::{Response, for_each_open_shape};
 use serde_json::json;
 
 #[test]
 fn all_forms_of_a_target_are_understood() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         for target in [
             "/v2/",
             "http://x/v2/",
@@ -33,7 +33,7 @@ fn all_forms_of_a_target_are_understood() {
 
 #[test]
 fn targets_of_no_form_are_400() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         for target in [
             "v2/",
             "*",
@@ -59,7 +59,7 @@ fn targets_of_no_form_are_400() {
 
 #[test]
 fn what_is_not_percent_encoded_utf_8_is_400() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let mut client = server.client();
         for path in [
             "/v2/a%/tags/list",
@@ -85,7 +85,7 @@ fn what_is_not_percent_encoded_utf_8_is_400() {
 
 #[test]
 fn no_path_leads_out_of_the_api() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let mut client = server.client();
         client.push_image("a", "v1", &Image::oci(1, &[10]));
         for path in [
@@ -123,7 +123,7 @@ fn no_path_leads_out_of_the_api() {
 /// Of repeated parameters one counts, always the same; what is stored is what was hashed.
 #[test]
 fn repeated_parameters_confuse_nothing() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let mut client = server.client();
         let (right, wrong) = (digest("hello"), digest("something else"));
         for (first, second) in [(&right, &wrong), (&wrong, &right)] {
@@ -155,7 +155,7 @@ fn repeated_parameters_confuse_nothing() {
 
 #[test]
 fn odd_queries_are_ignored() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let mut client = server.client();
         client.push_image("a", "v1", &Image::oci(1, &[10]));
         for query in [
@@ -169,7 +169,7 @@ fn odd_queries_are_ignored() {
 
 #[test]
 fn ten_thousand_tag_parameters_are_414() {
-    for_each_shape(|server| {
+    for_each_open_shape(|server| {
         let mut client = server.client();
         let index = Manifest::index(&[]);
         client.push_blob("a", b"x");

@@ -4,6 +4,7 @@
     reason = "a method of a type with a lifetime is not general enough to stand for the closure"
 )]
 
+mod accounts;
 mod concurrency;
 mod files;
 mod group_commit;

@@ -3,7 +3,9 @@
 use rusqlite::Connection;
 
 use super::*;
-use crate::store::catalog::{blob, manifest, referrer, repository, schema, tag as tags, total};
+use crate::store::catalog::{
+    account, blob, machine_token, manifest, referrer, repository, schema, tag as tags, total,
+};
 
 /// A bare database with the newest schema.
 fn database() -> Connection {
@@ -25,7 +27,9 @@ fn column<T: rusqlite::types::FromSql>(connection: &Connection, sql: &str, at: u
 fn no_statement_scans_a_table_or_sorts() {
     let connection = database();
     let files = [
+        account::STATEMENTS,
         blob::STATEMENTS,
+        machine_token::STATEMENTS,
         manifest::STATEMENTS,
         referrer::STATEMENTS,
         repository::STATEMENTS,
@@ -98,7 +102,7 @@ fn every_foreign_key_has_an_index_on_its_side() {
             assert!(first_columns.contains(&child), "{table}.{child}");
         }
     }
-    assert_eq!(keys, 6);
+    assert_eq!(keys, 8);
 }
 
 #[test]

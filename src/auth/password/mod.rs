@@ -1,0 +1,5 @@
+//! Passwords: how they are hashed, who verifies them, and what is remembered of those verified.
+
+pub mod hash;
+pub mod known;
+pub mod pool;

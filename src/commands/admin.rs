@@ -1,0 +1,117 @@
+//! How commands reach the accounts: through the running server's control socket, or in the folder
+//! itself when no server runs.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::auth::accounts::{Command, Reply};
+use crate::config::Settings;
+use crate::http::client::request_unix;
+use crate::serve::{Coracle, Error, is_locked};
+use crate::store::layout::Layout;
+
+/// The accounts of one data folder.
+pub(super) enum Admin {
+    /// The folder is ours.
+    Folder {
+        registry: Box<Coracle>,
+        /// Whether the configuration names an htpasswd file, so that nobody was let in without
+        /// logging in before.
+        has_htpasswd: bool,
+    },
+    /// A server has it, and listens here.
+    Server { socket: PathBuf },
+}
+
+/// What a command wants of the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Folder {
+    /// To be there.
+    MustExist,
+    /// To be made when it is missing: accounts may come before the first start.
+    MayBeMade,
+}
+
+impl Admin {
+    /// Opens the folder of `settings`, or finds the server that has it.
+    pub(super) fn open(mut settings: Settings, folder: Folder) -> Result<Self, Error> {
+        let layout = Layout::new(&settings.storage.data);
+        if folder == Folder::MustExist && !layout.catalog().exists() {
+            let why = format!(
+                "there is no registry in {}; name its folder with --data",
+                layout.root().display()
+            );
+            return Err(Error::Io(io::Error::new(io::ErrorKind::NotFound, why)));
+        }
+        settings.storage.memory = false;
+        // Nobody logs in here, so whether the file is good is of no concern.
+        let has_htpasswd = settings.auth.htpasswd.take().is_some();
+        match Coracle::open(settings) {
+            Ok(registry) => Ok(Self::Folder {
+                registry: Box::new(registry),
+                has_htpasswd,
+            }),
+            Err(error) if is_locked(&error) => {
+                let socket = layout.control();
+                match request_unix(&socket, "GET", "/accounts", &[]) {
+                    Ok(_) => Ok(Self::Server { socket }),
+                    // Nobody listens: the holder is no server, and its name is what helps.
+                    Err(none) if is_nobody(&none) => Err(error),
+                    Err(other) => Err(Error::Io(other)),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Does something to accounts.
+    pub(super) fn run(&self, command: Command) -> Result<Reply, Error> {
+        match self {
+            Self::Folder {
+                registry,
+                has_htpasswd,
+            } => match registry.logins().administer(command) {
+                Ok(reply) => Ok(reply.unless_closed(*has_htpasswd)),
+                Err(crate::auth::accounts::AccountError::Store(error)) => Err(Error::Store(error)),
+                Err(error) => Err(Error::Io(io::Error::other(error.to_string()))),
+            },
+            Self::Server { socket } => {
+                let body = serde_json::to_vec(&command).map_err(io::Error::from)?;
+                let (status, answer) = request_unix(socket, "POST", "/accounts", &body)?;
+                match status {
+                    200 => Ok(serde_json::from_slice(&answer).map_err(io::Error::from)?),
+                    status => Err(Error::Io(refused(status, &answer))),
+                }
+            }
+        }
+    }
+
+    /// Gives the folder back.
+    pub(super) fn close(self) -> Result<(), Error> {
+        match self {
+            Self::Folder { registry, .. } => registry.close(),
+            Self::Server { .. } => Ok(()),
+        }
+    }
+}
+
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
+    )
+}
+
+fn refused(status: u16, answer: &[u8]) -> io::Error {
+    let sentence = String::from_utf8_lossy(answer).into_owned();
+    let kind = match status {
+        507 => io::ErrorKind::StorageFull,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, sentence)
+}
+
+/// What a person should know who made the first account of an open registry.
+pub(super) const CLOSED: &str = "the registry is closed now: clients must log in, and whoever is \
+                                 let in may do everything, until [[access]] rules in the \
+                                 configuration say who may do what";

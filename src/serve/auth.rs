@@ -1,0 +1,124 @@
+//! Wiring of who is let in: accounts, tokens of our own, or an external token server.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Error;
+use crate::api::token::Endpoint;
+use crate::auth::jwt::{self, Algorithm, Verifier};
+use crate::auth::{Accounts, Authenticator, Issuer, Lifetimes, Logins, Verifiers};
+use crate::auth::{authenticator, logins};
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::store::catalog::Catalog;
+use crate::store::layout::Layout;
+use crate::store::token_key;
+
+/// Accounts, and what verifies their passwords. A token server has its own accounts, so there these
+/// are for nothing but the commands.
+///
+/// # Errors
+/// The htpasswd file cannot be used, or the accounts cannot be read.
+pub(super) fn logins(
+    settings: &Settings,
+    catalog: &Arc<Catalog>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<Logins>, Error> {
+    let options = logins::Options {
+        htpasswd: settings.auth.htpasswd.clone(),
+        ..logins::Options::default()
+    };
+    let options = options.for_workers(settings.limits.workers_max);
+    let logins = Logins::open(Arc::clone(catalog), Arc::clone(clock), options)?;
+    Ok(Arc::new(logins))
+}
+
+/// The door that `settings` describe.
+///
+/// # Errors
+/// A file that they name cannot be used, or the accounts cannot be read.
+pub(super) fn open(
+    settings: &Settings,
+    layout: Option<&Layout>,
+    logins: &Arc<Logins>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Authenticator, Error> {
+    let options = authenticator::Options {
+        challenge: settings.auth.challenge,
+        realm: settings.auth.realm.clone(),
+        url: settings.server.url.clone(),
+    };
+    let verifiers = if settings.token.is_used() {
+        token_server(settings, clock)?
+    } else {
+        own(settings, layout, logins, clock)?
+    };
+    Ok(Authenticator::new(
+        options,
+        settings.access.clone(),
+        verifiers,
+    ))
+}
+
+fn own(
+    settings: &Settings,
+    layout: Option<&Layout>,
+    logins: &Arc<Logins>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Verifiers, Error> {
+    let secret = match layout {
+        Some(layout) => token_key::load_or_make(layout)?,
+        None => token_key::random()?,
+    };
+    let lifetimes = Lifetimes {
+        access: settings.auth.token_seconds,
+        refresh: settings.auth.refresh_token_seconds,
+    };
+    let accounts: Arc<dyn Accounts> = Arc::<Logins>::clone(logins);
+    let issuer = Arc::new(Issuer::new(&secret, lifetimes, accounts, Arc::clone(clock)));
+    Ok(Verifiers::Own {
+        logins: Arc::clone(logins),
+        issuer,
+    })
+}
+
+fn token_server(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Verifiers, Error> {
+    let token = &settings.token;
+    let algorithms = Algorithm::parse_list(&token.algorithms)
+        .map_err(|error| Error::Setting(format!("token.algorithms: {error}")))?;
+    // The settings' own rules see to it that these are there.
+    let (service, issuer) = (
+        token.service.clone().unwrap_or_default(),
+        token.issuer.clone().unwrap_or_default(),
+    );
+    let options = jwt::Options {
+        issuer,
+        service: service.clone(),
+        root_certificates: token.root_certificates.as_deref().map(Path::to_owned),
+        jwks: token.jwks.as_deref().map(Path::to_owned),
+        algorithms,
+        leeway: token.leeway_seconds,
+    };
+    let verifier = Verifier::open(options, Arc::clone(clock))
+        .map_err(|error| Error::Setting(error.to_string()))?;
+    Ok(Verifiers::TokenServer {
+        verifier: Box::new(verifier),
+        realm: token.realm.clone().filter(|_| !token.autoredirect),
+        path: token.autoredirect_path.clone(),
+        service,
+    })
+}
+
+/// Where the registry's own tokens are to be had; `None` where a token server gives them.
+pub(super) fn endpoint(auth: &Arc<Authenticator>) -> Option<Endpoint> {
+    let (logins, issuer) = (auth.logins()?, auth.issuer()?);
+    let accounts: Arc<dyn Accounts> = Arc::<Logins>::clone(logins);
+    let own = Arc::clone(auth);
+    Some(Endpoint {
+        issuer: Arc::clone(issuer),
+        accounts,
+        grants: Box::new(move |identity, scope| own.policy().intersection(identity, scope)),
+        service: auth.realm().to_owned(),
+        realm: auth.realm().to_owned(),
+    })
+}
