@@ -118,25 +118,25 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             token::run(settings, command)?;
             Ok(Exit::Ok)
         }
-        Command::Config {
-            command: ConfigCommand::Default,
-        } => {
-            config::default()?;
-            Ok(Exit::Ok)
-        }
-        Command::Config {
-            command: ConfigCommand::Check(args),
-        } => Ok(config::check(&cli.sources(), args.json)?),
-        Command::Config {
-            command: ConfigCommand::Show(args),
-        } => {
-            let effective = coracle::config::Effective::load(&cli.sources())?;
-            config::show(&effective, args.json)?;
-            Ok(Exit::Ok)
-        }
+        Command::Config { command } => run_config(cli, command),
         Command::Cert { command } => run_cert(cli, command),
         Command::Version(args) => {
             version::run(args.json)?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn run_config(cli: &Cli, command: &ConfigCommand) -> Result<Exit, Failure> {
+    match command {
+        ConfigCommand::Default => {
+            config::default()?;
+            Ok(Exit::Ok)
+        }
+        ConfigCommand::Check(args) => Ok(config::check(&cli.sources(), args.json)?),
+        ConfigCommand::Show(args) => {
+            let effective = coracle::config::Effective::load(&cli.sources())?;
+            config::show(&effective, args.json)?;
             Ok(Exit::Ok)
         }
     }

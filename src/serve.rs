@@ -115,7 +115,6 @@ pub struct Coracle {
     auth: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
     settings: Settings,
-    tls: Option<Arc<Tls>>,
     /// Where the data is; `None` in memory.
     layout: Option<Layout>,
     _lock: Option<FolderLock>,
@@ -126,11 +125,9 @@ impl Coracle {
     /// is missing and then belongs to this value alone, or in memory.
     ///
     /// # Errors
-    /// [`Error::Store`], its kind telling a folder that is in use, damaged, newer or unwritable;
-    /// [`Error::Tls`].
+    /// [`Error::Store`], its kind telling a folder that is in use, damaged, newer or unwritable.
     pub fn open(settings: Settings) -> Result<Self, Error> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let tls = tls::open(&settings, &clock)?;
         let layout = (!settings.storage.memory).then(|| Layout::new(&settings.storage.data));
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
         let blobs = open_blobs(&settings, layout.as_ref())?;
@@ -145,7 +142,6 @@ impl Coracle {
         if let Some(endpoint) = auth::endpoint(&auth) {
             api = api.with_tokens(endpoint);
         }
-        let api = api.with_tls(tls.clone());
         let api = Arc::new(api);
         Ok(Self {
             registry,
@@ -154,7 +150,6 @@ impl Coracle {
             auth,
             clock,
             settings,
-            tls,
             layout,
             _lock: lock,
         })
@@ -184,15 +179,20 @@ impl Coracle {
     /// until then they wait.
     ///
     /// # Errors
-    /// [`Error::Io`], naming the address.
+    /// [`Error::Tls`], naming the file; [`Error::Io`], naming the address.
     pub fn bind(&self) -> Result<Serving, Error> {
+        // Here and not where the store is opened: commands that look at it need no certificate.
+        let tls = tls::open(&self.settings, &self.clock)?;
+        if let Some(tls) = &tls {
+            self.api.tell_of(Arc::clone(tls));
+        }
         let handler: Arc<dyn Handler> = Arc::<Api>::clone(&self.api);
         let limits = self
             .settings
             .limits
             .http(self.settings.server.stop_seconds_max);
         let server = Server::bind(
-            &tls::endpoints(&self.settings, self.tls.as_ref()),
+            &tls::endpoints(&self.settings, tls.as_ref()),
             limits,
             handler,
         )?;
@@ -210,14 +210,11 @@ impl Coracle {
                 orphan_age: self.settings.storage.orphan_expire_seconds,
             },
         )?;
-        let watch = self
-            .tls
-            .as_ref()
-            .map(|tls| tls.watch(CERTIFICATES_INTERVAL));
+        let watch = tls.as_ref().map(|tls| tls.watch(CERTIFICATES_INTERVAL));
         Ok(Serving {
             server,
             control,
-            reload: Arc::new(self.reload_hooks()),
+            reload: Arc::new(reload_hooks(tls)),
             _jobs: jobs,
             _watch: watch.transpose()?,
         })
@@ -229,18 +226,6 @@ impl Coracle {
     /// The fold failed; nothing that was acknowledged is lost.
     pub fn close(self) -> Result<(), Error> {
         Ok(self.registry.catalog().close(CLOSE_PATIENCE)?)
-    }
-
-    /// What is done anew on SIGHUP, in this order.
-    fn reload_hooks(&self) -> Vec<ReloadHook> {
-        let mut hooks: Vec<ReloadHook> = Vec::new();
-        if let Some(tls) = self.tls.clone() {
-            hooks.push(Box::new(move || {
-                // What is wrong with the files was logged; what was loaded before is in use.
-                let _ = tls.reload();
-            }));
-        }
-        hooks
     }
 
     fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
@@ -332,6 +317,18 @@ impl Drop for ControlServer {
             let _ = thread.join();
         }
     }
+}
+
+/// What is done anew on SIGHUP, in this order.
+fn reload_hooks(tls: Option<Arc<Tls>>) -> Vec<ReloadHook> {
+    let mut hooks: Vec<ReloadHook> = Vec::new();
+    if let Some(tls) = tls {
+        hooks.push(Box::new(move || {
+            // What is wrong with the files was logged; what was loaded before is in use.
+            let _ = tls.reload();
+        }));
+    }
+    hooks
 }
 
 /// Writes the file that tells others that requests are answered, whole or not at all.

@@ -41,7 +41,7 @@ pub fn ready(api: &Api) -> Response {
             )
         }
     };
-    if let Some(tls) = &api.tls {
+    if let Some(tls) = api.tls.get() {
         body["tls"] = certificates(&tls.status());
     }
     json_body(

@@ -25,8 +25,8 @@ mod tests;
 pub mod token;
 mod uploads;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 pub use error::Failure;
 
@@ -89,7 +89,7 @@ pub struct Api {
     /// Large manifests that are dealt with at this moment.
     large_manifests: AtomicUsize,
     /// The certificates in use, where TLS is spoken.
-    tls: Option<Arc<Tls>>,
+    tls: OnceLock<Arc<Tls>>,
 }
 
 impl Api {
@@ -104,14 +104,14 @@ impl Api {
             owners: Owners::new(options.uploads),
             token: None,
             large_manifests: AtomicUsize::new(0),
-            tls: None,
+            tls: OnceLock::new(),
         }
     }
 
-    /// The same, telling about these certificates in its health.
-    #[must_use]
-    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
-        Self { tls, ..self }
+    /// Its health tells of these certificates from now on.
+    pub fn tell_of(&self, tls: Arc<Tls>) {
+        // Whoever binds twice serves with the same files.
+        let _ = self.tls.set(tls);
     }
 
     /// The same with a token endpoint.
