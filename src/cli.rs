@@ -8,12 +8,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::auth::{Action, Subject};
 use crate::config::{FlagValue, Sources};
 use crate::exit::Exit;
+use crate::oci::RepositoryName;
 
 mod accounts;
+mod cert;
 
 pub use accounts::{AccountArgs, TokenCommand, UserCommand, UserNameArgs};
+pub use cert::{CertCommand, CertShowArgs, SelfSignedArgs};
 
 /// The program's command line.
 #[derive(Clone, Debug, Parser)]
@@ -100,6 +104,13 @@ pub enum Command {
         /// What to do with them.
         #[command(subcommand)]
         command: TokenCommand,
+    },
+    /// Explain who may do what
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Access {
+        /// What to do.
+        #[command(subcommand)]
+        command: AccessCommand,
     },
     /// Check, show or write the settings
     #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -256,62 +267,36 @@ pub struct ConfigArgs {
     pub settings: SettingArgs,
 }
 
-/// `coracle cert …`.
+/// `coracle access …`.
 #[derive(Clone, Debug, Subcommand)]
-pub enum CertCommand {
-    /// Make an authority of your own and a certificate by it
+pub enum AccessCommand {
+    /// Print whether somebody may do something, and which rule decides it
     #[command(
-        name = "self-signed",
-        long_about = "Makes an authority of your own (ca.pem, ca.key) and a certificate for this \
-                      registry by it (cert.pem, key.pem), and prints what the registry and its \
-                      clients need to be told. Keep ca.key away from the registry, or delete it: \
-                      whoever has it can be anybody to the clients that trust ca.pem.",
+        long_about = "Decides as for a request, by the rules and accounts of the running registry \
+                      or of the folder and the configuration file, and says why. It ends with \
+                      code 0 when it may be done and with 1 when not.",
         after_help = "Examples:\n  \
-                      coracle cert self-signed --host registry.example.org --host 192.0.2.1\n  \
-                      coracle cert self-signed --out /etc/coracle/tls --days 90"
+                      coracle access explain anyone public/app pull\n  \
+                      coracle access explain user:ada team/app push\n  \
+                      coracle access explain token:ci team/app delete --json"
     )]
-    SelfSigned(SelfSignedArgs),
-    /// Show what certificates say; code 1 when one has expired or is not valid yet
-    #[command(after_help = "Examples:\n  \
-                      coracle cert show                    those that are configured\n  \
-                      coracle cert show cert.pem --json")]
-    Show(CertShowArgs),
+    Explain(ExplainArgs),
 }
 
-/// `coracle cert self-signed`.
+/// `coracle access explain`.
 #[derive(Args, Clone, Debug)]
-pub struct SelfSignedArgs {
-    /// A name or an address by which clients reach the registry. Can be given several times;
-    /// without it, localhost and the loopback addresses
-    #[arg(long, value_name = "NAME-OR-IP")]
-    pub host: Vec<String>,
-    /// The folder for the files
-    #[arg(long, value_name = "FOLDER", default_value = ".")]
-    pub out: PathBuf,
-    /// How long the certificate is valid; no more than 825 days, for clients that refuse longer
-    /// ones
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 825,
-        value_parser = clap::value_parser!(u32).range(1..=825)
-    )]
-    pub days: u32,
-    /// Replace files that are there
-    #[arg(long)]
-    pub force: bool,
-    /// Print the result as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `coracle cert show`.
-#[derive(Args, Clone, Debug)]
-pub struct CertShowArgs {
-    /// Files of certificates in PEM; without any, those that are configured
-    #[arg(value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-    /// Print the result as JSON
+pub struct ExplainArgs {
+    /// Who: anyone, authenticated, user:NAME, group:NAME or token:NAME
+    #[arg(value_parser = Subject::parse)]
+    pub who: Subject,
+    /// The repository
+    pub repository: RepositoryName,
+    /// pull, push, delete or admin
+    pub action: Action,
+    /// The folder of the data
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<OsString>,
+    /// Print the answer as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -335,6 +320,9 @@ impl Cli {
             Command::Check(args) => data_flag(args.data.as_ref()),
             Command::User { command } => data_flag(command.common().data.as_ref()),
             Command::Token { command } => data_flag(command.common().data.as_ref()),
+            Command::Access {
+                command: AccessCommand::Explain(args),
+            } => data_flag(args.data.as_ref()),
             Command::Config {
                 command: ConfigCommand::Default,
             }

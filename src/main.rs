@@ -3,8 +3,9 @@
 use std::io;
 use std::process::ExitCode;
 
-use coracle::cli::{self, CertCommand, Cli, Command, ConfigCommand};
-use coracle::commands::{cert, check, config, serve, token, user, version};
+use coracle::auth::explain::Question;
+use coracle::cli::{self, AccessCommand, CertCommand, Cli, Command, ConfigCommand, ExplainArgs};
+use coracle::commands::{access, cert, check, config, serve, token, user, version};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
@@ -118,6 +119,9 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             token::run(settings, command)?;
             Ok(Exit::Ok)
         }
+        Command::Access {
+            command: AccessCommand::Explain(args),
+        } => explain(cli, args),
         Command::Config { command } => run_config(cli, command),
         Command::Cert { command } => run_cert(cli, command),
         Command::Version(args) => {
@@ -125,6 +129,17 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
     }
+}
+
+fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit, Failure> {
+    let settings = Settings::load(&cli.sources())?;
+    start_log(&without_requests(&settings));
+    let question = Question {
+        who: args.who.clone(),
+        repository: args.repository.clone(),
+        action: args.action,
+    };
+    Ok(access::explain(settings, &question, args.json)?)
 }
 
 fn run_config(cli: &Cli, command: &ConfigCommand) -> Result<Exit, Failure> {

@@ -160,6 +160,11 @@ impl Coracle {
         &self.registry
     }
 
+    /// Who is let in, and the rules about them.
+    pub const fn auth(&self) -> &Arc<Authenticator> {
+        &self.auth
+    }
+
     /// Whether there is neither an access rule nor an account, so that everybody may do everything.
     pub fn is_open(&self) -> bool {
         self.auth.policy().is_open()
@@ -232,6 +237,7 @@ impl Coracle {
         let handler = Arc::new(Control::new(
             Arc::clone(&self.registry),
             Arc::clone(&self.logins),
+            Arc::clone(&self.auth),
         ));
         let limits = Limits {
             workers_max: CONTROL_WORKERS_MAX,

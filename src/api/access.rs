@@ -113,7 +113,8 @@ impl Caller {
     }
 }
 
-/// Verifies who asks, and that they may have what the request needs.
+/// Verifies who asks, and that they may have what the request needs. `actor` is who was verified,
+/// also where that is not enough.
 ///
 /// # Errors
 /// [`Refused::Unauthorized`] with the challenge to answer with, [`Refused::Forbidden`],
@@ -122,6 +123,7 @@ pub fn admit(
     api: &Api,
     request: &Request<'_>,
     route: Result<&Route, &RouteError>,
+    actor: &mut Option<String>,
 ) -> Result<Caller, Failure> {
     let policy = api.auth.policy();
     let need = route.map_or_else(Need::of_error, Need::of);
@@ -140,9 +142,10 @@ pub fn admit(
         Ok(identity) => identity,
         Err(refusal) => return Err(refused(api, request, refusal, scopes)),
     };
+    let is_known = !identity.who.is_anonymous();
+    *actor = is_known.then(|| identity.who.to_string());
     if is_met(&policy, &identity, &need) {
-        let is_known = !identity.who.is_anonymous();
-        let name = is_known.then(|| identity.who.to_string());
+        let name = actor.clone();
         return Ok(Caller {
             identity,
             policy,

@@ -12,7 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::control_accounts;
 use super::respond::json_body;
 use crate::auth::Logins;
+use crate::auth::action::ActionError;
+use crate::auth::explain::Question;
+use crate::auth::{Authenticator, Subject};
 use crate::http::{Handler, Method, Request, Response};
+use crate::oci::RepositoryNameError;
 use crate::registry::Registry;
 use crate::registry::check::{CheckOptions, Progress, Report};
 
@@ -42,19 +46,48 @@ pub enum CheckState {
     },
 }
 
+/// What `coracle access explain` asks.
+#[derive(Deserialize)]
+struct Asked {
+    who: String,
+    repository: String,
+    action: String,
+}
+
+impl Asked {
+    fn read(self) -> Result<Question, String> {
+        let Self {
+            who,
+            repository,
+            action,
+        } = self;
+        Ok(Question {
+            who: Subject::parse(&who)?,
+            repository: repository
+                .parse()
+                .map_err(|error: RepositoryNameError| error.to_string())?,
+            action: action
+                .parse()
+                .map_err(|error: ActionError| error.to_string())?,
+        })
+    }
+}
+
 /// The handler of the control socket.
 pub struct Control {
     registry: Arc<Registry>,
     logins: Arc<Logins>,
+    auth: Arc<Authenticator>,
     check: Arc<Mutex<CheckState>>,
 }
 
 impl Control {
-    /// Serves `registry` and its accounts.
-    pub fn new(registry: Arc<Registry>, logins: Arc<Logins>) -> Self {
+    /// Serves `registry`, its accounts and its rules.
+    pub fn new(registry: Arc<Registry>, logins: Arc<Logins>, auth: Arc<Authenticator>) -> Self {
         Self {
             registry,
             logins,
+            auth,
             check: Arc::new(Mutex::new(CheckState::Idle)),
         }
     }
@@ -102,6 +135,25 @@ impl Control {
         }
     }
 
+    /// `POST /access/explain`
+    fn explain(&self, request: &mut Request<'_>) -> Response {
+        let asked = match request.body.read_to_vec(BODY_BYTES_MAX) {
+            Ok(bytes) => serde_json::from_slice::<Asked>(&bytes),
+            Err(error) => return refuse(400, &error.to_string()),
+        };
+        let question = match asked
+            .map_err(|error| error.to_string())
+            .and_then(Asked::read)
+        {
+            Ok(question) => question,
+            Err(why) => return refuse(400, &why),
+        };
+        match self.auth.explain(&question) {
+            Ok(explanation) => json_body(Response::new(200), &explanation),
+            Err(error) => refuse(500, &error.to_string()),
+        }
+    }
+
     fn check_state(&self) -> Response {
         let mut state = lock(&self.check);
         let response = json_body(Response::new(200), &*state);
@@ -118,6 +170,7 @@ impl Handler for Control {
             (Method::Post, "/check") => self.start_check(request),
             (Method::Get, "/check") => self.check_state(),
             (Method::Post, "/accounts") => control_accounts::run(&self.logins, request),
+            (Method::Post, "/access/explain") => self.explain(request),
             (_, "/check") => refuse(405, "use POST to start a check and GET to follow it"),
             _ => refuse(
                 404,

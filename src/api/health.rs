@@ -44,6 +44,11 @@ pub fn ready(api: &Api) -> Response {
     if let Some(tls) = api.tls.get() {
         body["tls"] = certificates(&tls.status());
     }
+    // What a person should look at although requests are answered.
+    let notes = api.auth.notes();
+    if !notes.is_empty() {
+        body["notes"] = notes.into();
+    }
     json_body(
         Response::new(status).header("Cache-Control", "no-cache"),
         &body,

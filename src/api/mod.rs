@@ -4,6 +4,7 @@
 //! No SQL and no file is touched here, and no rule is decided.
 
 mod access;
+mod audited;
 mod blobs;
 mod challenge;
 pub mod control;
@@ -33,12 +34,14 @@ pub use error::Failure;
 use crate::auth::Authenticator;
 use crate::http::tls::Tls;
 use crate::http::{Handler, Refusal, Request, Response, range};
-use crate::logging::{self, AccessRecord};
+use crate::logging::{self, AccessRecord, AuditedRequest};
 use crate::oci::ErrorCode;
 use crate::registry::Registry;
 use access::Caller;
+use audited::Audited;
 use limiter::{Limiter, Running};
 use owners::Owners;
+use query::Query;
 use refused::Refused;
 use respond::API_VERSION;
 use route::Route;
@@ -124,12 +127,18 @@ impl Api {
     fn dispatch(&self, request: &mut Request<'_>, known: &mut Known) -> Result<Response, Failure> {
         self.limiter.client(request.peer.client())?;
         let route = Route::parse(request.method, &request.path);
-        let caller = access::admit(self, request, route.as_ref())?;
-        if let Some(name) = caller.name() {
-            known.actor = Some(name.to_owned());
+        let caller = access::admit(self, request, route.as_ref(), &mut known.actor)?;
+        if let Some(name) = &known.actor {
             known.running = self.limiter.identity(name)?;
         }
-        self.answer(request, route?, &caller)
+        let route = route?;
+        let event = Audited::of(&route);
+        let response = self.answer(request, route, &caller)?;
+        if let Some(event) = event {
+            let is_mount = Query::new(request.query.as_deref()).get("mount").is_some();
+            event.succeeded(caller.name(), is_mount, &response);
+        }
+        Ok(response)
     }
 
     fn answer(
@@ -168,10 +177,16 @@ impl Api {
 impl Handler for Api {
     fn handle(&self, request: &mut Request<'_>) -> Response {
         let id = self.ids.next();
+        let client = request.peer.ip();
+        let client = client.map_or_else(|| "unix".to_owned(), |ip| ip.to_string());
+        let _audited = AuditedRequest::begin(&id, client);
         let mut known = Known::default();
         let response = self
             .dispatch(request, &mut known)
-            .unwrap_or_else(|failure| error::render(&failure, &id));
+            .unwrap_or_else(|failure| {
+                audited::refused(known.actor.as_deref(), &failure);
+                error::render(&failure, &id)
+            });
         sign(response, id, known)
     }
 

@@ -181,6 +181,29 @@ impl Authenticator {
         }
     }
 
+    /// What is wrong with the files of accounts and keys at this moment, so that what was last good
+    /// in them is in use.
+    pub fn notes(&self) -> Vec<String> {
+        let note = match &self.verifiers {
+            Verifiers::Own { logins, .. } => logins.htpasswd_problem(),
+            Verifiers::TokenServer { verifier, .. } => {
+                let fault = verifier.fault();
+                fault.map(|error| format!("the token server's keys: {}", error.why()))
+            }
+        };
+        note.into_iter().collect()
+    }
+
+    /// Reads the files of accounts and keys again. What is wrong with them is logged, and what was
+    /// last good in them stays in use.
+    pub fn reload(&self) {
+        match &self.verifiers {
+            Verifiers::Own { logins, .. } => logins.reload(),
+            // It has logged why not.
+            Verifiers::TokenServer { verifier, .. } => drop(verifier.reload()),
+        }
+    }
+
     /// What the registry calls itself.
     pub fn realm(&self) -> &str {
         &self.options.realm

@@ -15,6 +15,7 @@ pub mod accounts;
 pub mod action;
 pub mod authenticator;
 mod cache;
+pub mod explain;
 pub mod glob;
 pub mod htpasswd;
 pub mod identity;

@@ -73,7 +73,7 @@ pub trait Accounts: Send + Sync {
     fn resolve(&self, principal: &Principal) -> Result<Option<(Identity, u64)>, store::Error>;
 
     /// A number that is another one after each change of an account: while it stays the same, so
-    /// does each answer of [`resolve`](Accounts::resolve).
+    /// does each answer of [`resolve`](Accounts::resolve), but for what ends by the clock.
     fn generation(&self) -> u64;
 }
 

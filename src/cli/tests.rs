@@ -102,7 +102,7 @@ fn every_flag_sets_its_key() {
     for key in KEYS {
         let Some(flag) = key.flag else { continue };
         let (words, value): (Vec<&str>, &str) = match key.kind {
-            Kind::Switch if flag == "--memory" => (vec![flag], "true"),
+            Kind::Switch if matches!(flag, "--memory" | "--read-only") => (vec![flag], "true"),
             Kind::Switch => (vec![flag, "false"], "false"),
             Kind::Choice(names) => (vec![flag, names[1]], names[1]),
             Kind::Addresses => (vec![flag, "unix:/run/x"], "unix:/run/x"),

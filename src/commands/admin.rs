@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::auth::accounts::{Command, Reply};
+use crate::auth::explain::{Explanation, Question};
 use crate::config::Settings;
 use crate::http::client::request_unix;
 use crate::serve::{Coracle, Error, is_locked};
@@ -28,6 +29,8 @@ pub(super) enum Admin {
 pub(super) enum Folder {
     /// To be there.
     MustExist,
+    /// To be there, with all that the configuration says about who is let in.
+    AsServed,
     /// To be made when it is missing: accounts may come before the first start.
     MayBeMade,
 }
@@ -36,7 +39,7 @@ impl Admin {
     /// Opens the folder of `settings`, or finds the server that has it.
     pub(super) fn open(mut settings: Settings, folder: Folder) -> Result<Self, Error> {
         let layout = Layout::new(&settings.storage.data);
-        if folder == Folder::MustExist && !layout.catalog().exists() {
+        if folder != Folder::MayBeMade && !layout.catalog().exists() {
             let why = format!(
                 "there is no registry in {}; name its folder with --data",
                 layout.root().display()
@@ -44,8 +47,11 @@ impl Admin {
             return Err(Error::Io(io::Error::new(io::ErrorKind::NotFound, why)));
         }
         settings.storage.memory = false;
-        // Nobody logs in here, so whether the file is good is of no concern.
-        let has_htpasswd = settings.auth.htpasswd.take().is_some();
+        let has_htpasswd = settings.auth.htpasswd.is_some();
+        if folder != Folder::AsServed {
+            // Nobody logs in here, so whether the file is good is of no concern.
+            settings.auth.htpasswd = None;
+        }
         match Coracle::open(settings) {
             Ok(registry) => Ok(Self::Folder {
                 registry: Box::new(registry),
@@ -78,6 +84,26 @@ impl Admin {
             Self::Server { socket } => {
                 let body = serde_json::to_vec(&command).map_err(io::Error::from)?;
                 let (status, answer) = request_unix(socket, "POST", "/accounts", &body)?;
+                match status {
+                    200 => Ok(serde_json::from_slice(&answer).map_err(io::Error::from)?),
+                    status => Err(Error::Io(refused(status, &answer))),
+                }
+            }
+        }
+    }
+
+    /// Asks what is decided about somebody.
+    pub(super) fn explain(&self, question: &Question) -> Result<Explanation, Error> {
+        match self {
+            Self::Folder { registry, .. } => Ok(registry.auth().explain(question)?),
+            Self::Server { socket } => {
+                let body = serde_json::json!({
+                    "who": question.who.to_string(),
+                    "repository": question.repository.as_str(),
+                    "action": question.action.as_str(),
+                });
+                let body = serde_json::to_vec(&body).map_err(io::Error::from)?;
+                let (status, answer) = request_unix(socket, "POST", "/access/explain", &body)?;
                 match status {
                     200 => Ok(serde_json::from_slice(&answer).map_err(io::Error::from)?),
                     status => Err(Error::Io(refused(status, &answer))),

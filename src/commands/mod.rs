@@ -1,5 +1,6 @@
 //! One file a command: takes what was typed, calls the floor below, prints, returns an exit code.
 
+pub mod access;
 mod admin;
 pub mod cert;
 pub mod check;

@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod auth;
 mod catalog;
 mod cli;
 mod clients;
@@ -36,5 +37,6 @@ mod support;
 mod tags;
 mod tidy;
 mod tls;
+mod tokens;
 mod upload;
 mod wire;

@@ -5,7 +5,6 @@
 //! nothing. Scopes that mean nothing here are passed over. `service` may be left out in a GET; a
 //! name that is not the registry's own is refused, for such a token would be good for nothing.
 
-mod basic;
 pub mod form;
 mod refusal;
 #[cfg(test)]
@@ -19,11 +18,13 @@ use serde_json::{Value, json};
 
 pub use refusal::Refusal;
 
+use super::credentials;
 use super::error::Failure;
 use super::respond::json_body;
 use super::route::RouteError;
 use crate::auth::{
-    Accounts, Actions, Holder, Identity, Issued, Issuer, LoginRefusal, Principal, Scope, TokenError,
+    Accounts, Actions, Credentials, Holder, Identity, Issued, Issuer, LoginRefusal, Principal,
+    Scope, TokenError,
 };
 use crate::clock::unix_ms;
 use crate::http::{Method, Request, Response};
@@ -74,10 +75,12 @@ impl Endpoint {
     fn token(&self, request: &Request<'_>) -> Result<Value, Failure> {
         let asked = form::of_query(request.query.as_deref())?;
         self.check_service(&asked)?;
-        let (identity, holder) = match basic::of(request) {
-            Ok(None) => (Identity::ANONYMOUS, ANONYMOUS),
-            Ok(Some((user, password))) => self.login(&user, &password, request.peer.ip())?,
-            Err(basic::Unreadable) => return Err(self.wrong()),
+        let shown = credentials::of(request);
+        let (identity, holder) = match &shown.credentials {
+            Credentials::None => (Identity::ANONYMOUS, ANONYMOUS),
+            Credentials::Basic { user, password } => self.login(user, password, shown.client)?,
+            // A token gets no token here, unless it is a refresh token in a form.
+            Credentials::Bearer(_) | Credentials::Unreadable => return Err(self.wrong()),
         };
         let (issued, _) = self.issue(&identity, &holder, &asked.scopes);
         let mut body = json!({

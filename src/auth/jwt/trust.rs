@@ -33,6 +33,13 @@ pub struct TrustError {
     why: String,
 }
 
+impl TrustError {
+    /// What is wrong, without the file's path.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+}
+
 impl fmt::Display for TrustError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.path {

@@ -242,7 +242,8 @@ fn name(bytes: &[u8]) -> Result<Name, NotDer> {
                 (None, _) => format!("{}=#{}", dotted(kind), hex(value.whole)),
             });
             if short.is_some_and(|(_, short)| *short == "CN") {
-                common_name = text;
+                // With control characters in it, it is nobody's name.
+                common_name = text.filter(|text| !text.contains(char::is_control));
             }
         }
         parts.push(attributes.join("+"));

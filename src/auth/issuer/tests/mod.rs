@@ -218,6 +218,15 @@ fn who_somebody_is_today_is_looked_up_when_accounts_changed() {
     world.accounts.put(&user("bob"), 1);
     assert_eq!(groups(), ["group-1"]);
     assert_eq!(count(), before + 1, "looked up once more");
+    // And each second, for what ends by the clock; also by one that was set back.
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(groups(), ["group-1"]);
+    assert_eq!(count(), before + 2);
+    world
+        .clock
+        .set(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW - 1));
+    assert_eq!(groups(), ["group-1"]);
+    assert_eq!(count(), before + 3);
 }
 
 #[test]
