@@ -4,8 +4,10 @@ use std::io;
 use std::process::ExitCode;
 
 use coracle::auth::explain::Question;
-use coracle::cli::{self, AccessCommand, CheckArgs, Cli, Command, ConfigCommand};
-use coracle::commands::{access, check, config, serve, token, user, version};
+use coracle::cli::{
+    self, AccessCommand, CertCommand, CheckArgs, Cli, Command, ConfigCommand, ExplainArgs,
+};
+use coracle::commands::{access, cert, check, config, serve, token, user, version};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
@@ -46,6 +48,7 @@ impl Failure {
             Self::Configuration(_) | Self::Command(Error::Setting(_)) => Exit::Configuration,
             Self::Command(Error::Store(error)) => error.into(),
             Self::Command(Error::Io(error)) => Exit::of_io(error),
+            Self::Command(Error::Tls(error)) => Exit::of_tls(error),
         }
     }
 }
@@ -96,34 +99,54 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         }
         Command::Access {
             command: AccessCommand::Explain(args),
-        } => {
-            let settings = quiet_settings(cli)?;
-            let question = Question {
-                who: args.who.clone(),
-                repository: args.repository.clone(),
-                action: args.action,
-            };
-            Ok(access::explain(settings, &question, args.json)?)
+        } => explain(cli, args),
+        Command::Config { command } => run_config(cli, command),
+        Command::Cert { command } => run_cert(cli, command),
+        Command::Version(args) => {
+            version::run(args.json)?;
+            Ok(Exit::Ok)
         }
-        Command::Config {
-            command: ConfigCommand::Default,
-        } => {
+    }
+}
+
+fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit, Failure> {
+    let settings = quiet_settings(cli)?;
+    let question = Question {
+        who: args.who.clone(),
+        repository: args.repository.clone(),
+        action: args.action,
+    };
+    Ok(access::explain(settings, &question, args.json)?)
+}
+
+fn run_config(cli: &Cli, command: &ConfigCommand) -> Result<Exit, Failure> {
+    match command {
+        ConfigCommand::Default => {
             config::default()?;
             Ok(Exit::Ok)
         }
-        Command::Config {
-            command: ConfigCommand::Check(args),
-        } => Ok(config::check(&cli.sources(), args.json)?),
-        Command::Config {
-            command: ConfigCommand::Show(args),
-        } => {
+        ConfigCommand::Check(args) => Ok(config::check(&cli.sources(), args.json)?),
+        ConfigCommand::Show(args) => {
             let effective = coracle::config::Effective::load(&cli.sources())?;
             config::show(&effective, args.json)?;
             Ok(Exit::Ok)
         }
-        Command::Version(args) => {
-            version::run(args.json)?;
+    }
+}
+
+fn run_cert(cli: &Cli, command: &CertCommand) -> Result<Exit, Failure> {
+    match command {
+        CertCommand::SelfSigned(args) => {
+            cert::self_signed(args)?;
             Ok(Exit::Ok)
+        }
+        CertCommand::Show(args) => {
+            let files = if args.files.is_empty() {
+                Settings::load(&cli.sources())?.tls.certificate
+            } else {
+                args.files.clone()
+            };
+            Ok(cert::show(&files, args.json)?)
         }
     }
 }
