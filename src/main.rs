@@ -83,9 +83,10 @@ impl From<io::Error> for Failure {
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Serve(_) => {
-            let settings = Settings::load(&cli.sources())?;
+            let sources = cli.sources();
+            let settings = Settings::load(&sources)?;
             start_log(&settings);
-            serve::run(settings)?;
+            serve::run(&sources, settings)?;
             Ok(Exit::Ok)
         }
         Command::Check(args) => run_check(cli, args),
