@@ -14,8 +14,10 @@ use crate::exit::Exit;
 use crate::oci::RepositoryName;
 
 mod accounts;
+mod cert;
 
 pub use accounts::{AccountArgs, TokenCommand, UserCommand, UserNameArgs};
+pub use cert::{CertCommand, CertShowArgs, SelfSignedArgs};
 
 /// The program's command line.
 #[derive(Clone, Debug, Parser)]
@@ -116,6 +118,13 @@ pub enum Command {
         /// What to do with them.
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Make certificates, or show what they say
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Cert {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: CertCommand,
     },
     /// Print the version and what this program was built from
     Version(VersionArgs),
@@ -317,6 +326,7 @@ impl Cli {
             Command::Config {
                 command: ConfigCommand::Default,
             }
+            | Command::Cert { .. }
             | Command::Version(_) => Vec::new(),
         }
     }

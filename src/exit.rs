@@ -6,6 +6,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use crate::http::tls::TlsError;
 use crate::store;
 
 /// The outcome of a command, as a service manager or a script sees it.
@@ -76,6 +77,15 @@ impl Exit {
                 Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => Self::Temporary,
                 _ => Self::Failed,
             },
+        }
+    }
+
+    /// The outcome of certificates that cannot be used: a file that may not be read, or a setting
+    /// that names the wrong one.
+    pub fn of_tls(error: &TlsError) -> Self {
+        match error.io_kind() {
+            Some(kind @ io::ErrorKind::PermissionDenied) => Self::of_io(&kind.into()),
+            _ => Self::Configuration,
         }
     }
 

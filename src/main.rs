@@ -4,8 +4,10 @@ use std::io;
 use std::process::ExitCode;
 
 use coracle::auth::explain::Question;
-use coracle::cli::{self, AccessCommand, Cli, Command, ConfigCommand};
-use coracle::commands::{access, check, config, serve, token, user, version};
+use coracle::cli::{
+    self, AccessCommand, CertCommand, CheckArgs, Cli, Command, ConfigCommand, ExplainArgs,
+};
+use coracle::commands::{access, cert, check, config, serve, token, user, version};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
@@ -43,10 +45,10 @@ enum Failure {
 impl Failure {
     fn exit(&self) -> Exit {
         match self {
-            Self::Configuration(_) => Exit::Configuration,
+            Self::Configuration(_) | Self::Command(Error::Setting(_)) => Exit::Configuration,
             Self::Command(Error::Store(error)) => error.into(),
             Self::Command(Error::Io(error)) => Exit::of_io(error),
-            Self::Command(Error::Setting(_)) => Exit::Configuration,
+            Self::Command(Error::Tls(error)) => Exit::of_tls(error),
         }
     }
 }
@@ -86,26 +88,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             serve::run(settings)?;
             Ok(Exit::Ok)
         }
-        Command::Check(args) => {
-            let mut settings = Settings::load(&cli.sources())?;
-            // What is checked is a folder, whatever the server would serve from.
-            settings.storage.memory = false;
-            settings.auth.htpasswd = None;
-            settings.log.access = false;
-            start_log(&settings);
-            let options = CheckOptions {
-                deep: args.deep,
-                repair: args.repair,
-            };
-            Ok(check::run(
-                settings,
-                options,
-                check::Output {
-                    json: args.json,
-                    quiet: args.quiet,
-                },
-            )?)
-        }
+        Command::Check(args) => run_check(cli, args),
         Command::User { command } => {
             user::run(quiet_settings(cli)?, command)?;
             Ok(Exit::Ok)
@@ -116,36 +99,76 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         }
         Command::Access {
             command: AccessCommand::Explain(args),
-        } => {
-            let settings = quiet_settings(cli)?;
-            let question = Question {
-                who: args.who.clone(),
-                repository: args.repository.clone(),
-                action: args.action,
-            };
-            Ok(access::explain(settings, &question, args.json)?)
-        }
-        Command::Config {
-            command: ConfigCommand::Default,
-        } => {
-            config::default()?;
-            Ok(Exit::Ok)
-        }
-        Command::Config {
-            command: ConfigCommand::Check(args),
-        } => Ok(config::check(&cli.sources(), args.json)?),
-        Command::Config {
-            command: ConfigCommand::Show(args),
-        } => {
-            let effective = coracle::config::Effective::load(&cli.sources())?;
-            config::show(&effective, args.json)?;
-            Ok(Exit::Ok)
-        }
+        } => explain(cli, args),
+        Command::Config { command } => run_config(cli, command),
+        Command::Cert { command } => run_cert(cli, command),
         Command::Version(args) => {
             version::run(args.json)?;
             Ok(Exit::Ok)
         }
     }
+}
+
+fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit, Failure> {
+    let settings = quiet_settings(cli)?;
+    let question = Question {
+        who: args.who.clone(),
+        repository: args.repository.clone(),
+        action: args.action,
+    };
+    Ok(access::explain(settings, &question, args.json)?)
+}
+
+fn run_config(cli: &Cli, command: &ConfigCommand) -> Result<Exit, Failure> {
+    match command {
+        ConfigCommand::Default => {
+            config::default()?;
+            Ok(Exit::Ok)
+        }
+        ConfigCommand::Check(args) => Ok(config::check(&cli.sources(), args.json)?),
+        ConfigCommand::Show(args) => {
+            let effective = coracle::config::Effective::load(&cli.sources())?;
+            config::show(&effective, args.json)?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn run_cert(cli: &Cli, command: &CertCommand) -> Result<Exit, Failure> {
+    match command {
+        CertCommand::SelfSigned(args) => {
+            cert::self_signed(args)?;
+            Ok(Exit::Ok)
+        }
+        CertCommand::Show(args) => {
+            let files = if args.files.is_empty() {
+                Settings::load(&cli.sources())?.tls.certificate
+            } else {
+                args.files.clone()
+            };
+            Ok(cert::show(&files, args.json)?)
+        }
+    }
+}
+
+fn run_check(cli: &Cli, args: &CheckArgs) -> Result<Exit, Failure> {
+    let mut settings = Settings::load(&cli.sources())?;
+    // What is checked is a folder, whatever the server would serve from and whom it would let in.
+    let defaults = Settings::default();
+    settings.storage.memory = false;
+    settings.auth = defaults.auth;
+    settings.token = defaults.token;
+    settings.log.access = false;
+    start_log(&settings);
+    let options = CheckOptions {
+        deep: args.deep,
+        repair: args.repair,
+    };
+    let output = check::Output {
+        json: args.json,
+        quiet: args.quiet,
+    };
+    Ok(check::run(settings, options, output)?)
 }
 
 /// The settings of a command that prints its outcome itself; the log has only what else happens.

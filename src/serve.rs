@@ -4,6 +4,7 @@
 //! serve. Nothing here prints or decides a rule.
 
 mod auth;
+mod tls;
 
 use std::fmt;
 use std::fs;
@@ -21,7 +22,10 @@ use crate::auth::logins::OpenError;
 use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
-use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server, ServerHandle};
+use crate::http::tls::{Tls, TlsError, TlsWatch};
+use crate::http::{
+    Endpoint, Handler, Limits, ListenAddress, Request, Response, Server, ServerHandle,
+};
 use crate::registry::{self, Registry};
 use crate::store::blobs::disk::RealDisk;
 use crate::store::blobs::{BlobStore, FileBlobStore, FileOptions, MemoryBlobStore};
@@ -36,6 +40,12 @@ const CONTROL_WORKERS_MAX: usize = 2;
 /// How long the catalog may take to fold its log away at the end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often the files of certificates are looked at.
+const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Something that is done anew when the process is told to (SIGHUP). It logs how that went.
+pub type ReloadHook = Box<dyn Fn() + Send + Sync>;
+
 /// Why a registry could not be opened or served.
 #[derive(Debug)]
 pub enum Error {
@@ -43,7 +53,9 @@ pub enum Error {
     Store(store::Error),
     /// An address could not be listened on, or a thread not started.
     Io(io::Error),
-    /// What a setting names cannot be used.
+    /// Certificates cannot be used.
+    Tls(TlsError),
+    /// What a setting names is not as it must be: a sentence.
     Setting(String),
 }
 
@@ -52,7 +64,8 @@ impl fmt::Display for Error {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
-            Self::Setting(why) => why.fmt(f),
+            Self::Tls(error) => error.fmt(f),
+            Self::Setting(sentence) => f.write_str(sentence),
         }
     }
 }
@@ -68,6 +81,12 @@ impl From<store::Error> for Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+impl From<TlsError> for Error {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
     }
 }
 
@@ -162,14 +181,23 @@ impl Coracle {
     /// until then they wait.
     ///
     /// # Errors
-    /// [`Error::Io`], naming the address.
+    /// [`Error::Tls`], naming the file; [`Error::Io`], naming the address.
     pub fn bind(&self) -> Result<Serving, Error> {
+        // Here and not where the store is opened: commands that look at it need no certificate.
+        let tls = tls::open(&self.settings, &self.clock)?;
+        if let Some(tls) = &tls {
+            self.api.tell_of(Arc::clone(tls));
+        }
         let handler: Arc<dyn Handler> = Arc::<Api>::clone(&self.api);
         let limits = self
             .settings
             .limits
             .http(self.settings.server.stop_seconds_max);
-        let server = Server::bind(&self.settings.server.listen, limits, handler)?;
+        let server = Server::bind(
+            &tls::endpoints(&self.settings, tls.as_ref()),
+            limits,
+            handler,
+        )?;
         let control = self
             .layout
             .as_ref()
@@ -184,10 +212,13 @@ impl Coracle {
                 orphan_age: self.settings.storage.orphan_expire_seconds,
             },
         )?;
+        let watch = tls.as_ref().map(|tls| tls.watch(CERTIFICATES_INTERVAL));
         Ok(Serving {
             server,
             control,
+            reload: Arc::new(reload_hooks(tls)),
             _jobs: jobs,
+            _watch: watch.transpose()?,
         })
     }
 
@@ -229,13 +260,33 @@ impl Coracle {
 pub struct Serving {
     server: Server,
     control: Option<ControlServer>,
+    reload: Arc<Vec<ReloadHook>>,
     _jobs: Jobs,
+    _watch: Option<TlsWatch>,
+}
+
+/// Makes a registry that serves look at its files again, from any thread.
+#[derive(Clone)]
+pub struct Reloader(Arc<Vec<ReloadHook>>);
+
+impl Reloader {
+    /// Calls all hooks, one after the other.
+    pub fn reload(&self) {
+        for hook in self.0.iter() {
+            hook();
+        }
+    }
 }
 
 impl Serving {
     /// The addresses as they were bound, with the ports that the system chose.
-    pub fn addresses(&self) -> Vec<ListenAddress> {
-        self.server.local_addresses()
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.server.local_endpoints()
+    }
+
+    /// Makes it look at its files again, from any thread.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(Arc::clone(&self.reload))
     }
 
     /// Stops it, from any thread.
@@ -270,27 +321,31 @@ impl Drop for ControlServer {
     }
 }
 
+/// What is done anew on SIGHUP, in this order.
+fn reload_hooks(tls: Option<Arc<Tls>>) -> Vec<ReloadHook> {
+    let mut hooks: Vec<ReloadHook> = Vec::new();
+    if let Some(tls) = tls {
+        hooks.push(Box::new(move || {
+            // What is wrong with the files was logged; what was loaded before is in use.
+            let _ = tls.reload();
+        }));
+    }
+    hooks
+}
+
 /// Writes the file that tells others that requests are answered, whole or not at all.
 ///
 /// # Errors
 /// It cannot be written.
-pub fn write_ready_file(path: &Path, addresses: &[ListenAddress]) -> io::Result<()> {
+pub fn write_ready_file(path: &Path, endpoints: &[Endpoint]) -> io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = Path::new(&part);
     let mut file = fs::File::create(part)?;
-    for address in addresses {
-        writeln!(file, "{}", url(address))?;
+    for endpoint in endpoints {
+        writeln!(file, "{}", endpoint.url())?;
     }
     fs::rename(part, path)
-}
-
-/// The address as a client writes it.
-pub fn url(address: &ListenAddress) -> String {
-    match address {
-        ListenAddress::Tcp(address) => format!("http://{address}"),
-        ListenAddress::Unix(_) => address.to_string(),
-    }
 }
 
 fn open_blobs(settings: &Settings, layout: Option<&Layout>) -> Result<Arc<dyn BlobStore>, Error> {

@@ -4,9 +4,13 @@
 //! It knows what the three servers send: exact lengths and no codings. Anything else is an
 //! error, because a benchmark that guesses measures its guesses.
 
-use std::io::{self, IoSlice, Read as _, Write as _};
+use std::io::{self, BufReader, IoSlice, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::Outcome;
 
@@ -70,9 +74,24 @@ impl Head {
     }
 }
 
+/// Where a server is, and how to speak to it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its address.
+    pub address: SocketAddr,
+    /// What clients of a server that speaks TLS are set up with.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, tls: None }
+    }
+}
+
 /// One connection to a server.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     address: SocketAddr,
     head: Vec<u8>,
     buffer: Vec<u8>,
@@ -81,13 +100,18 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects to `address`.
-    pub fn open(address: SocketAddr) -> Outcome<Self> {
+    /// Connects to `target`.
+    pub fn open(target: &Target) -> Outcome<Self> {
+        let address = target.address;
         let stream = TcpStream::connect(address)
             .map_err(|error| format!("cannot connect to {address}: {error}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SILENCE_MAX))?;
         stream.set_write_timeout(Some(SILENCE_MAX))?;
+        let stream: Box<dyn Stream> = match &target.tls {
+            None => Box::new(stream),
+            Some(config) => Box::new(encrypted(stream, config)?),
+        };
         let buffer = vec![0; BUFFER_BYTES];
         Ok(Self {
             stream,
@@ -97,6 +121,12 @@ impl Connection {
             start: 0,
             end: 0,
         })
+    }
+
+    /// Gives the buffer back, of a connection among very many.
+    pub fn shrink(&mut self) {
+        self.buffer = vec![0; 4096];
+        (self.start, self.end) = (0, 0);
     }
 
     /// Sends a request without body and reads the whole answer, whose body goes to `sink`.
@@ -214,6 +244,53 @@ impl Connection {
         self.end += read;
         Ok(())
     }
+}
+
+/// What a connection reads from and writes to.
+trait Stream: io::Read + io::Write + Send {}
+
+impl Stream for TcpStream {}
+
+impl Stream for StreamOwned<ClientConnection, Ahead> {}
+
+/// A stream that is read ahead in large pieces: the TLS library asks for small ones.
+struct Ahead {
+    stream: BufReader<TcpStream>,
+}
+
+impl io::Read for Ahead {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(out)
+    }
+}
+
+impl io::Write for Ahead {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.get_mut().write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.stream.get_mut().write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn encrypted(
+    stream: TcpStream,
+    config: &Arc<ClientConfig>,
+) -> Outcome<StreamOwned<ClientConnection, Ahead>> {
+    let name = ServerName::from(stream.peer_addr()?.ip());
+    let mut connection = ClientConnection::new(Arc::clone(config), name)?;
+    let mut stream = Ahead {
+        stream: BufReader::with_capacity(BUFFER_BYTES, stream),
+    };
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream)?;
+    }
+    Ok(StreamOwned::new(connection, stream))
 }
 
 /// A request head. `fields` are complete header lines.

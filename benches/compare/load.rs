@@ -1,6 +1,5 @@
 //! What clients do: push and pull as real ones do, alone or several at once.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 
 use crate::Outcome;
-use crate::client::{Connection, expect};
+use crate::client::{Connection, Target, expect};
 use crate::content::{Blob, Image, MANIFEST, blob_target, digest};
 
 /// Opens an upload session and gives the target of its closing PUT, digest included.
@@ -87,12 +86,13 @@ pub fn verify_blob(connection: &mut Connection, repository: &str, blob: &Blob) -
 /// Runs `work` on `clients` open connections at once; the first error ends it. The time is that
 /// of the work: connections are opened before.
 pub fn race(
-    address: SocketAddr,
+    target: impl Into<Target>,
     clients: usize,
     work: impl Fn(usize, &mut Connection) -> Outcome<()> + Sync,
 ) -> Outcome<Duration> {
+    let target = target.into();
     let mut connections = (0..clients)
-        .map(|_| Connection::open(address))
+        .map(|_| Connection::open(&target))
         .collect::<Outcome<Vec<_>>>()?;
     let work = &work;
     let started = Instant::now();
@@ -116,13 +116,13 @@ pub fn race(
 
 /// `clients` share `items`, each taking the next one; every item is done once.
 pub fn share<T: Sync>(
-    address: SocketAddr,
+    target: impl Into<Target>,
     clients: usize,
     items: &[T],
     each: impl Fn(&mut Connection, &T) -> Outcome<()> + Sync,
 ) -> Outcome<Duration> {
     let next = AtomicUsize::new(0);
-    race(address, clients, |_, connection| {
+    race(target, clients, |_, connection| {
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
             each(connection, item)?;
         }
@@ -132,7 +132,7 @@ pub fn share<T: Sync>(
 
 /// `clients` do items over and over for `window`; gives how many were done, per second.
 pub fn repeat<T: Sync>(
-    address: SocketAddr,
+    target: impl Into<Target>,
     clients: usize,
     window: Duration,
     items: &[T],
@@ -140,7 +140,7 @@ pub fn repeat<T: Sync>(
 ) -> Outcome<Repeated> {
     let next = AtomicUsize::new(0);
     let end = Instant::now() + window;
-    let took = race(address, clients, |_, connection| {
+    let took = race(target, clients, |_, connection| {
         while Instant::now() < end {
             let turn = next.fetch_add(1, Ordering::Relaxed);
             each(connection, &items[turn % items.len()])?;

@@ -22,6 +22,7 @@ mod peers;
 mod report;
 mod rows;
 mod system;
+mod tls;
 mod work;
 
 use std::error::Error;

@@ -1,22 +1,25 @@
 //! The servers: how each one is configured, started, watched and stopped.
 //!
-//! Each is run as its users would run it for speed: no authentication, no TLS, loopback, and
-//! nothing but errors in the log of `docker-registry`. Coracle keeps its default configuration,
-//! which writes one access-log line per request (to a file here); nginx writes one as well.
+//! Each is run as its users would run it for speed: no authentication, TLS in its own rows only,
+//! loopback, and nothing but errors in the log of `docker-registry`. Coracle keeps its default
+//! configuration, which writes one access-log line per request (to a file here); nginx writes one
+//! as well.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustls::ClientConfig;
 use tempfile::TempDir;
 
-use crate::client::{Connection, expect};
+use crate::client::{Connection, Target, expect};
+use crate::tls::Material;
 use crate::work::fresh_in;
 use crate::{Failure, Outcome, Skipped, system};
 
@@ -68,29 +71,40 @@ pub struct Server {
     pub started_in: Duration,
     child: Child,
     data: PathBuf,
+    tls: Option<Arc<ClientConfig>>,
     own_folder: Option<TempDir>,
 }
 
 impl Server {
     /// Starts a server on a fresh folder inside `parent` and waits for its first answer.
-    pub fn start(kind: Kind, coracle: &Path, parent: &Path) -> Outcome<Self> {
+    pub fn start(
+        kind: Kind,
+        coracle: &Path,
+        parent: &Path,
+        tls: Option<&Material>,
+    ) -> Outcome<Self> {
         let folder = fresh_in(parent)?;
-        let mut server = Self::start_on(kind, coracle, folder.path())?;
+        let mut server = Self::start_on(kind, coracle, folder.path(), tls)?;
         server.own_folder = Some(folder);
         Ok(server)
     }
 
     /// Starts a server on what is already in `folder`, which outlives it.
-    pub fn start_on(kind: Kind, coracle: &Path, folder: &Path) -> Outcome<Self> {
+    pub fn start_on(
+        kind: Kind,
+        coracle: &Path,
+        folder: &Path,
+        tls: Option<&Material>,
+    ) -> Outcome<Self> {
         let program = kind.program(coracle);
         let data = folder.join("data");
         fs::create_dir_all(&data)?;
         let log = folder.join("server.log");
         let mut address = free_address()?;
         let mut command = match kind {
-            Kind::Coracle => coracle_command(&program, &data),
+            Kind::Coracle => coracle_command(&program, &data, tls),
             Kind::DockerRegistry => registry_command(&program, folder, &data, address)?,
-            Kind::Nginx => nginx_command(&program, folder, &data, address)?,
+            Kind::Nginx => nginx_command(&program, folder, &data, address, tls)?,
         };
         command.stdin(Stdio::null()).stderr(File::create(&log)?);
         let started = Instant::now();
@@ -103,6 +117,7 @@ impl Server {
             started_in: Duration::ZERO,
             child,
             data,
+            tls: tls.map(|tls| Arc::clone(&tls.client)),
             own_folder: None,
         };
         if kind == Kind::Coracle {
@@ -135,7 +150,15 @@ impl Server {
 
     /// A new connection to it.
     pub fn connect(&self) -> Outcome<Connection> {
-        Connection::open(self.address)
+        Connection::open(&self.target())
+    }
+
+    /// Where it is, and how to speak to it.
+    pub fn target(&self) -> Target {
+        Target {
+            address: self.address,
+            tls: self.tls.clone(),
+        }
     }
 
     /// Reads the bound address that Coracle prints as its first line, then keeps its standard
@@ -162,6 +185,7 @@ impl Server {
         let printed = first
             .trim()
             .trim_start_matches("http://")
+            .trim_start_matches("https://")
             .trim_end_matches('/');
         Ok(printed
             .parse()
@@ -177,7 +201,7 @@ impl Server {
         };
         loop {
             let ask = || {
-                let head = Connection::open(self.address)?.ask("GET", target, &mut |_| {})?;
+                let head = self.connect()?.ask("GET", target, &mut |_| {})?;
                 expect(head, status, "GET", target)
             };
             let Err(error) = ask() else {
@@ -285,8 +309,12 @@ fn with_log(error: &dyn std::fmt::Display, log: &Path) -> String {
     }
 }
 
-fn coracle_command(program: &Path, data: &Path) -> Command {
+fn coracle_command(program: &Path, data: &Path, tls: Option<&Material>) -> Command {
     let mut command = Command::new(program);
+    if let Some(tls) = tls {
+        command.env("CORACLE_TLS_CERTIFICATE", &tls.certificate);
+        command.env("CORACLE_TLS_KEY", &tls.key);
+    }
     // All load comes from one address here; in the field these bounds keep one client from
     // taking everything.
     command.env("CORACLE_LIMITS_CONNECTIONS_PER_CLIENT_MAX", "0");
@@ -330,7 +358,19 @@ fn nginx_command(
     folder: &Path,
     data: &Path,
     address: SocketAddr,
+    tls: Option<&Material>,
 ) -> Outcome<Command> {
+    let (ssl, ssl_settings) = match tls {
+        None => ("", String::new()),
+        Some(tls) => (
+            " ssl",
+            format!(
+                " ssl_certificate {}; ssl_certificate_key {}; ssl_protocols TLSv1.2 TLSv1.3;",
+                tls.certificate.display(),
+                tls.key.display()
+            ),
+        ),
+    };
     let here = folder.display();
     // As root, workers would become a user who may not read these folders.
     let user = if rustix::process::geteuid().is_root() {
@@ -347,7 +387,7 @@ fn nginx_command(
          http {{\n{temporary}  access_log {here}/access.log;\n  sendfile on;\n  tcp_nopush on;\n  \
          keepalive_timeout 75;\n  keepalive_requests 1000000000;\n  \
          default_type application/octet-stream;\n  \
-         server {{ listen {address}; root {}; }}\n}}\n",
+         server {{ listen {address}{ssl};{ssl_settings} root {}; }}\n}}\n",
         data.display()
     );
     let configuration = folder.join("nginx.conf");

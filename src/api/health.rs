@@ -5,6 +5,7 @@ use serde_json::json;
 use super::Api;
 use super::respond::json_body;
 use crate::http::Response;
+use crate::http::tls::TlsStatus;
 
 /// `GET /`
 pub fn home() -> Response {
@@ -40,6 +41,9 @@ pub fn ready(api: &Api) -> Response {
             )
         }
     };
+    if let Some(tls) = api.tls.get() {
+        body["tls"] = certificates(&tls.status());
+    }
     // What a person should look at although requests are answered.
     let notes = api.auth.notes();
     if !notes.is_empty() {
@@ -49,6 +53,19 @@ pub fn ready(api: &Api) -> Response {
         Response::new(status).header("Cache-Control", "no-cache"),
         &body,
     )
+}
+
+/// How it stands with the certificates; the files are for the log alone. Old certificates are no
+/// reason not to be ready: clients are served, and a restart would not help.
+fn certificates(status: &TlsStatus) -> serde_json::Value {
+    let state = match status.last_error {
+        None => "ok",
+        Some(_) => "the new certificates cannot be used, the old ones stay",
+    };
+    let expires = status
+        .expires
+        .and_then(|time| jiff::Timestamp::try_from(time).ok());
+    json!({ "status": state, "expires": expires.map(|time| time.to_string()) })
 }
 
 /// Which part fails, without a path of the server.

@@ -26,12 +26,13 @@ mod tests;
 pub mod token;
 mod uploads;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 pub use error::Failure;
 
 use crate::auth::Authenticator;
+use crate::http::tls::Tls;
 use crate::http::{Handler, Refusal, Request, Response, range};
 use crate::logging::{self, AccessRecord, AuditedRequest};
 use crate::oci::ErrorCode;
@@ -90,6 +91,8 @@ pub struct Api {
     token: Option<token::Endpoint>,
     /// Large manifests that are dealt with at this moment.
     large_manifests: AtomicUsize,
+    /// The certificates in use, where TLS is spoken.
+    tls: OnceLock<Arc<Tls>>,
 }
 
 impl Api {
@@ -104,7 +107,14 @@ impl Api {
             owners: Owners::new(options.uploads),
             token: None,
             large_manifests: AtomicUsize::new(0),
+            tls: OnceLock::new(),
         }
+    }
+
+    /// Its health tells of these certificates from now on.
+    pub fn tell_of(&self, tls: Arc<Tls>) {
+        // Whoever binds twice serves with the same files.
+        let _ = self.tls.set(tls);
     }
 
     /// The same with a token endpoint.

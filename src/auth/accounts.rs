@@ -56,7 +56,7 @@ impl Administration {
     ) -> Result<Self, store::Error> {
         #[expect(
             clippy::redundant_closure_for_method_calls,
-            reason = "a method of a type with a lifetime is not general enough to stand for the closure"
+            reason = "the method's own lifetime does not fit where the closure's does"
         )]
         let any = catalog.read(|tx| tx.has_accounts())?;
         Ok(Self {

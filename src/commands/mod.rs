@@ -2,6 +2,7 @@
 
 pub mod access;
 mod admin;
+pub mod cert;
 pub mod check;
 pub mod config;
 mod prompt;

@@ -1,15 +1,15 @@
-//! `coracle serve`: runs the registry until SIGTERM or SIGINT.
+//! `coracle serve`: runs the registry until SIGTERM or SIGINT; SIGHUP makes it read files again.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::Settings;
-use crate::http::{ListenAddress, ServerHandle};
-use crate::serve::{Coracle, Error, url, write_ready_file};
+use crate::http::{Endpoint, ListenAddress, ServerHandle};
+use crate::serve::{Coracle, Error, Reloader, write_ready_file};
 
 /// Whether a stop was asked for; a second signal stops at once.
 static STOPPING: AtomicBool = AtomicBool::new(false);
@@ -23,9 +23,9 @@ pub fn run(settings: Settings) -> Result<(), Error> {
     let coracle = Coracle::open(settings)?;
     let serving = coracle.bind()?;
     // Before anybody is told that we are ready, so that no early signal ends us ungracefully.
-    watch_signals(serving.handle())?;
-    let addresses = serving.addresses();
-    if coracle.is_open() && addresses.iter().any(is_public) {
+    watch_signals(serving.handle(), serving.reloader())?;
+    let endpoints = serving.endpoints();
+    if coracle.is_open() && endpoints.iter().any(is_public) {
         log::warn!(
             "everybody who can reach this registry may push to it and delete from it: there is \
              neither an access rule nor an account; `coracle user add NAME` or `coracle token \
@@ -33,19 +33,23 @@ pub fn run(settings: Settings) -> Result<(), Error> {
         );
     }
     let mut out = io::stdout().lock();
-    for address in &addresses {
-        writeln!(out, "{}", url(address))?;
+    for endpoint in &endpoints {
+        writeln!(out, "{}", endpoint.url())?;
     }
     out.flush()?;
     drop(out);
     if let Some(path) = &ready_file {
-        write_ready_file(path, &addresses).map_err(|error| {
+        write_ready_file(path, &endpoints).map_err(|error| {
             io::Error::new(error.kind(), format!("writing {}: {error}", path.display()))
         })?;
     }
     log::info!(
         "serving on {}",
-        addresses.iter().map(url).collect::<Vec<_>>().join(", ")
+        endpoints
+            .iter()
+            .map(Endpoint::url)
+            .collect::<Vec<_>>()
+            .join(", ")
     );
     serving.run()?;
     if let Some(path) = &ready_file {
@@ -58,21 +62,24 @@ pub fn run(settings: Settings) -> Result<(), Error> {
 }
 
 /// Whether other machines may reach the address.
-fn is_public(address: &ListenAddress) -> bool {
-    match address {
+fn is_public(endpoint: &Endpoint) -> bool {
+    match &endpoint.address {
         ListenAddress::Tcp(address) => !address.ip().to_canonical().is_loopback(),
         ListenAddress::Unix(_) => false,
     }
 }
 
-fn watch_signals(handle: ServerHandle) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+fn watch_signals(handle: ServerHandle, reloader: Reloader) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::Builder::new()
         .name("signals".to_owned())
-        .stack_size(128 << 10)
+        .stack_size(512 << 10)
         .spawn(move || {
-            for _ in signals.forever() {
-                if STOPPING.swap(true, Ordering::SeqCst) {
+            for signal in signals.forever() {
+                if signal == SIGHUP {
+                    log::info!("reading certificates and the like again");
+                    reloader.reload();
+                } else if STOPPING.swap(true, Ordering::SeqCst) {
                     log::warn!("stopping at once");
                     handle.stop_now();
                 } else {

@@ -48,6 +48,8 @@ pub enum Kind {
     Path,
     /// A path, or none.
     OptionalPath,
+    /// A list of paths, which may be empty.
+    Paths,
     /// A text that must be given.
     Text,
     /// A text, or none.
@@ -69,6 +71,7 @@ impl Kind {
             Self::Choice(names) => names.join(", "),
             Self::Path => "a path".to_owned(),
             Self::OptionalPath => "a path, or nothing".to_owned(),
+            Self::Paths => "a list of paths".to_owned(),
             Self::Text => "a text".to_owned(),
             Self::OptionalText => "a text, or nothing".to_owned(),
             Self::Texts => "a list of texts".to_owned(),

@@ -1,13 +1,13 @@
 //! From sources to settings: each source becomes a layer, later layers win.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Origin, Problem};
 use super::settings::KEYS;
 use super::suggest::nearest;
 use super::value::Value;
-use super::{Key, Settings, file, rules};
+use super::{Key, Settings, credentials, file, rules};
 use crate::auth::Rule;
 
 /// The variable that names the configuration file, where `--config` does not.
@@ -80,7 +80,8 @@ impl Effective {
         }
         layers.push(environment(&sources.environment));
         layers.push(flags(&sources.flags));
-        Self::of_layers(layers, file)
+        let credentials = credentials::folder(&sources.environment);
+        Self::of_layers(layers, file, credentials.as_deref())
     }
 
     /// Every key with its effective value and where that comes from.
@@ -97,10 +98,14 @@ impl Effective {
         reason = "the defaults are constants, and a test loads them"
     )]
     pub(super) fn defaults() -> Self {
-        Self::of_layers(Vec::new(), None).expect("the defaults are within their own bounds")
+        Self::of_layers(Vec::new(), None, None).expect("the defaults are within their own bounds")
     }
 
-    fn of_layers(layers: Vec<Layer>, file: Option<PathBuf>) -> Result<Self, ConfigError> {
+    fn of_layers(
+        layers: Vec<Layer>,
+        file: Option<PathBuf>,
+        credentials: Option<&Path>,
+    ) -> Result<Self, ConfigError> {
         let Layer {
             values, problems, ..
         } = defaults();
@@ -125,7 +130,7 @@ impl Effective {
         ConfigError::unless_empty(all_problems)?;
         ConfigError::unless_empty(rules::problems(&effective))?;
         ConfigError::unless_empty(rules::of_token_server(&effective, &all_rules))?;
-        let plain: Vec<Value> = effective.iter().map(|(value, _)| value.clone()).collect();
+        let plain = credentials::resolve(&effective, credentials)?;
         let mut settings = Settings::assemble(&plain).ok_or_else(|| {
             let why = "a number does not fit this machine";
             Problem::of_source(Origin::Default, why)
@@ -161,7 +166,7 @@ impl Default for Settings {
 /// Everything that is wrong in the text, with its lines.
 pub fn parse_toml(text: &str) -> Result<Settings, ConfigError> {
     let layer = file::parse(text, "coracle.toml");
-    Effective::of_layers(vec![layer], None).map(|effective| effective.settings)
+    Effective::of_layers(vec![layer], None, None).map(|effective| effective.settings)
 }
 
 /// What one source says.

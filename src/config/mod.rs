@@ -10,6 +10,7 @@
 //! Nothing here opens a socket or the store; the only file read is the one that was named.
 
 mod access;
+mod credentials;
 mod error;
 mod file;
 mod key;
@@ -30,7 +31,7 @@ pub use load::{CONFIG_VARIABLE, Effective, FlagValue, Sources, parse_toml};
 pub use number::{format_bytes, format_seconds, parse_bytes, parse_seconds};
 pub use render::{default_toml, markdown_table};
 pub use settings::{
-    Auth, Delete, KEYS, Limits, Listing, Log, Manifests, Referrers, Server, Settings, Storage,
+    Auth, Delete, KEYS, Limits, Listing, Log, Manifests, Referrers, Server, Settings, Storage, Tls,
     Token, Uploads,
 };
 pub use value::Value;

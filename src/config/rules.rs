@@ -5,6 +5,7 @@ use super::error::{Origin, Problem};
 use super::settings::KEYS;
 use super::value::Value;
 use crate::auth::Rule;
+use crate::http::Scheme;
 
 /// Pairs of keys of which the first must not be larger than the second.
 const NOT_LARGER: [(&str, &str); 2] = [
@@ -17,7 +18,58 @@ pub(super) fn problems(values: &[(Value, Origin)]) -> Vec<Problem> {
     let pairs = NOT_LARGER.iter();
     pairs
         .filter_map(|(smaller, larger)| not_larger(find(values, smaller)?, find(values, larger)?))
+        .chain(tls(values))
         .collect()
+}
+
+/// What is wrong between the settings of TLS. Nothing that looks protected may be open.
+fn tls(values: &[(Value, Origin)]) -> Vec<Problem> {
+    let of = |path: &str| {
+        let index = KEYS.iter().position(|key| key.path() == path)?;
+        values
+            .get(index)
+            .map(|(value, origin)| (value, origin.clone()))
+    };
+    let count = |path: &str| match of(path) {
+        Some((Value::Paths(paths), origin)) => (paths.len(), origin),
+        _ => (0, Origin::Default),
+    };
+    let blame = |path: &str, origin, why: String| Problem::of_key(path.to_owned(), origin, why);
+    let mut problems = Vec::new();
+    let (certificates, certificate_origin) = count("tls.certificate");
+    let (keys, key_origin) = count("tls.key");
+    if certificates != keys {
+        let (path, origin) = match certificate_origin {
+            Origin::Default => ("tls.key", key_origin),
+            origin => ("tls.certificate", origin),
+        };
+        let why = format!(
+            "there are {certificates} files in tls.certificate and {keys} in tls.key; each \
+             certificate needs its key, in the same order"
+        );
+        problems.push(blame(path, origin, why));
+    }
+    let (authorities, ca_origin) = count("tls.client_ca");
+    if authorities > 0 && certificates == 0 {
+        let why = "clients show certificates over TLS only: set tls.certificate and tls.key";
+        problems.push(blame("tls.client_ca", ca_origin, why.to_owned()));
+    }
+    if let Some((Value::Name(name), origin)) = of("tls.client_auth")
+        && *name != "auto"
+        && authorities == 0
+    {
+        let why = "no client is asked for a certificate without authorities: set tls.client_ca";
+        problems.push(blame("tls.client_auth", origin, why.to_owned()));
+    }
+    if let Some((Value::Addresses(addresses), origin)) = of("server.listen")
+        && certificates == 0
+        && addresses.iter().any(|it| it.scheme == Some(Scheme::Https))
+    {
+        let why = "https:// needs a certificate: set tls.certificate and tls.key, or make them \
+                   with `coracle cert self-signed`";
+        problems.push(blame("server.listen", origin, why.to_owned()));
+    }
+    problems
 }
 
 /// What a token server needs: without it nothing would be verified. And what goes with none: it

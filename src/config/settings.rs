@@ -12,7 +12,8 @@ use super::key::{Bounds, Key, Kind};
 use super::typed::FromValue;
 use super::value::Value;
 use crate::auth::{Challenge, Rule};
-use crate::http::ListenAddress;
+use crate::http::Listen;
+use crate::http::tls::{ClientAuth, MinimumVersion};
 use crate::logging::Format;
 use crate::store::catalog::Durability;
 
@@ -103,8 +104,9 @@ settings! {
     /// Where the registry is reached, and how it stops.
     server: Server {
         /// Addresses to listen on: `127.0.0.1:5000`, `[::1]:5000`, `:5000` (all addresses) or
-        /// `unix:/path`. With port 0 the system chooses a free one.
-        listen: Vec<ListenAddress> = "127.0.0.1:5000", Kind::Addresses, flag "--listen";
+        /// `unix:/path`. With port 0 the system chooses a free one. `http://` or `https://` before
+        /// an address says what is spoken there; without it, TLS where there is a certificate.
+        listen: Vec<Listen> = "127.0.0.1:5000", Kind::Addresses, flag "--listen";
         /// A file that is written with the bound addresses once requests are answered.
         ready_file: Option<PathBuf> = "", Kind::OptionalPath, flag "--ready-file";
         /// The address by which clients reach the registry, such as
@@ -115,6 +117,28 @@ settings! {
         read_only: bool = "false", Kind::Switch, flag "--read-only";
         /// How long running requests may take to finish when the server is told to stop.
         stop_seconds_max: Duration = "30", seconds(0, 3600);
+    }
+    /// TLS. Files are read again when they change, or on SIGHUP. A path that begins with
+    /// `credential:` is a name in the credentials that systemd hands over.
+    tls: Tls {
+        /// Files of certificates in PEM, each with those that issued it behind it. With several,
+        /// clients get the one that has the name they ask for, and the first when none has.
+        certificate: Vec<PathBuf> = "", Kind::Paths;
+        /// Files of their private keys in PEM, in the same order.
+        key: Vec<PathBuf> = "", Kind::Paths;
+        /// Files of authorities in PEM: clients are asked for a certificate that one of them has
+        /// issued.
+        client_ca: Vec<PathBuf> = "", Kind::Paths;
+        /// How clients are asked, where `tls.client_ca` is set; `auto` requires and verifies.
+        client_auth: ClientAuth = "auto", Kind::Choice(&[
+            "auto",
+            "request-client-cert",
+            "require-any-client-cert",
+            "verify-client-cert-if-given",
+            "require-and-verify-client-cert",
+        ]);
+        /// The oldest version of TLS that is spoken.
+        minimum_version: MinimumVersion = "1.2", Kind::Choice(&["1.2", "1.3"]);
     }
     /// Where content is kept, and how safely.
     storage: Storage {
@@ -253,6 +277,11 @@ settings! {
         requests_waiting_seconds_max: Duration = "30", seconds(1, 3600);
         /// How long a client may take to send the head of a request.
         head_seconds_max: Duration = "10", seconds(1, 3600);
+        /// How long a client may take for the whole of a TLS handshake.
+        handshake_seconds_max: Duration = "10", seconds(1, 3600);
+        /// The most TLS handshakes in progress. Beyond it the one that has waited longest is
+        /// closed.
+        handshakes_max: usize = "256", count(1, 1_000_000);
         /// How long a connection may rest between two requests. Longer than common clients
         /// keep one, so that none sends into a connection that is just being closed.
         idle_seconds_max: Duration = "120", seconds(1, DAY);
@@ -313,6 +342,8 @@ impl Limits {
             requests_waiting_max: self.requests_waiting_max,
             turn_timeout: self.requests_waiting_seconds_max,
             head_timeout: self.head_seconds_max,
+            handshake_timeout: self.handshake_seconds_max,
+            handshakes_max: self.handshakes_max,
             idle_timeout: self.idle_seconds_max,
             write_stall_timeout: self.write_stall_seconds_max,
             body_rate_min_bytes_per_s: self.body_rate_bytes_min,

@@ -9,7 +9,7 @@ use log::LevelFilter;
 use proptest::prelude::*;
 
 use super::*;
-use crate::http::ListenAddress;
+use crate::http::{Listen, ListenAddress, Scheme};
 use crate::store::catalog::Durability;
 
 /// A value that is not the key's default, as an environment variable would hold it.
@@ -32,9 +32,25 @@ fn another_value(key: &Key) -> String {
             .to_string(),
         Kind::Path | Kind::OptionalPath => "/else/where".to_owned(),
         Kind::Text | Kind::OptionalText => "another text".to_owned(),
-        Kind::Texts => "one, two".to_owned(),
-        Kind::Addresses => "[::1]:7, unix:/run/coracle".to_owned(),
+        Kind::Texts | Kind::Paths => "one, two".to_owned(),
+        Kind::Addresses => "[::1]:7, http://[::1]:8, unix:/run/coracle".to_owned(),
     }
+}
+
+/// Keys without which this one cannot stand.
+fn companions(key: &Key) -> Vec<&'static Key> {
+    let names: &[&str] = match (key.section, key.name) {
+        // A token server needs all of these.
+        ("token", _) => &["realm", "service", "issuer", "jwks"],
+        ("tls", "certificate") => &["key"],
+        ("tls", "key") => &["certificate"],
+        ("tls", "client_ca") => &["certificate", "key"],
+        ("tls", "client_auth") => &["certificate", "key", "client_ca"],
+        _ => &[],
+    };
+    let is_one =
+        |it: &&Key| it.section == key.section && it.name != key.name && names.contains(&it.name);
+    KEYS.iter().filter(is_one).collect()
 }
 
 /// The same value in TOML.
@@ -44,7 +60,7 @@ fn in_toml(key: &Key, value: &str) -> String {
         Kind::Choice(_) | Kind::Path | Kind::OptionalPath | Kind::Text | Kind::OptionalText => {
             format!("\"{value}\"")
         }
-        Kind::Addresses | Kind::Texts => {
+        Kind::Addresses | Kind::Texts | Kind::Paths => {
             let texts: Vec<String> = value.split(", ").map(|a| format!("\"{a}\"")).collect();
             format!("[{}]", texts.join(", "))
         }
@@ -83,7 +99,9 @@ fn the_defaults_are_those_of_a_working_registry() {
     let settings = Settings::default();
     assert_eq!(
         settings.server.listen,
-        [ListenAddress::Tcp(([127, 0, 0, 1], 5000).into())]
+        [Listen::from(ListenAddress::Tcp(
+            ([127, 0, 0, 1], 5000).into()
+        ))]
     );
     assert_eq!(settings.server.ready_file, None);
     assert_eq!(settings.storage.data, Path::new("./coracle-data"));
@@ -140,18 +158,14 @@ fn every_key_can_be_set_by_the_file_and_by_its_variable() {
             in_toml(key, &text)
         );
         let mut variables = vec![(key.variable(), text)];
-        // A token server needs all of these.
-        let companions = ["realm", "service", "issuer", "jwks"].into_iter();
-        for other in companions.filter(|other| key.section == "token" && *other != key.name) {
-            toml = format!("{toml}{other} = \"x\"\n");
-            variables.push((
-                format!("CORACLE_TOKEN_{}", other.to_uppercase()),
-                "x".to_owned(),
-            ));
+        for other in companions(key) {
+            let text = another_value(other);
+            toml = format!("{toml}{} = {}\n", other.name, in_toml(other, &text));
+            variables.push((other.variable(), text));
         }
         let variables: Vec<(&str, &str)> = variables
             .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .map(|(name, text)| (name.as_str(), text.as_str()))
             .collect();
         let by_file = Effective::load(&Sources {
             file: Some(written(&toml).1),
@@ -298,8 +312,8 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
         ),
         (
             "[zebra]\n",
-            "[zebra] in coracle.toml:1: no such section; the sections are server, storage, \
-             uploads, auth, token, delete, manifests, listing, referrers, limits, log",
+            "[zebra] in coracle.toml:1: no such section; the sections are server, tls, \
+             storage, uploads, auth, token, delete, manifests, listing, referrers, limits, log",
         ),
         (
             "log = 3\n",
@@ -429,7 +443,7 @@ fn wrong_types_say_what_is_wanted() {
         ),
         (
             "[server]\nlisten = \"host\"",
-            "server.listen = \"host\" in coracle.toml:2: 'host' is not an address; write 127.0.0.1:5000, [::1]:5000, :5000 (all addresses) or unix:/path/to/socket",
+            "server.listen = \"host\" in coracle.toml:2: 'host' is not an address; write 127.0.0.1:5000, [::1]:5000, :5000 (all addresses) or unix:/path/to/socket, the first three perhaps with http:// or https:// before them",
         ),
         (
             "[log]\nlevel = 3",
@@ -681,6 +695,72 @@ proptest! {
         prop_assert_eq!(parse_bytes(&format_bytes(bytes)), Ok(bytes));
         prop_assert_eq!(parse_seconds(&format_seconds(bytes)), Ok(bytes));
     }
+}
+
+#[test]
+fn an_address_may_say_what_is_spoken_there() {
+    let text = "[server]\nlisten = [\"https://:1\", \"http://[::1]:2/\", \":3\", \"unix:/x\"]\n\
+                [tls]\ncertificate = \"c\"\nkey = [\"k\"]\n";
+    let settings = parse_toml(text).unwrap();
+    let schemes: Vec<Scheme> = settings
+        .server
+        .listen
+        .iter()
+        .map(|listen| listen.scheme_or(true))
+        .collect();
+    let expected = [Scheme::Https, Scheme::Http, Scheme::Https, Scheme::Http];
+    assert_eq!(schemes, expected);
+    assert_eq!(settings.server.listen[2].scheme_or(false), Scheme::Http);
+    for wrong in ["http://unix:/x", "https://host:1", "ftp://:1", "https://"] {
+        let text = format!("[server]\nlisten = \"{wrong}\"");
+        assert!(toml_error(&text).contains("is not an address"), "{wrong}");
+    }
+}
+
+#[test]
+fn nothing_that_looks_protected_is_open() {
+    let cases = [
+        (
+            "[server]\nlisten = \"https://:1\"",
+            "https:// needs a certificate",
+        ),
+        (
+            "[tls]\ncertificate = \"c\"",
+            "there are 1 files in tls.certificate and 0 in tls.key",
+        ),
+        (
+            "[tls]\nkey = \"c\"",
+            "tls.key in coracle.toml:2: there are 0 files",
+        ),
+        ("[tls]\nclient_ca = \"c\"", "over TLS only"),
+        (
+            "[tls]\ncertificate = \"c\"\nkey = \"k\"\nclient_auth = \"require-any-client-cert\"",
+            "set tls.client_ca",
+        ),
+        (
+            "[tls]\ncertificate = \"credential:c\"\nkey = \"k\"",
+            "tls.certificate = credential:c in coracle.toml:2: names a credential",
+        ),
+    ];
+    for (text, why) in cases {
+        let error = toml_error(text);
+        assert!(error.contains(why), "{text}: {error}");
+    }
+}
+
+#[test]
+fn credentials_are_found_where_the_environment_says() {
+    let settings = load(&[
+        ("CREDENTIALS_DIRECTORY", "/run/c"),
+        ("CORACLE_TLS_CERTIFICATE", "/a.pem,credential:b.pem"),
+        ("CORACLE_TLS_KEY", "credential:a.key, /b.key"),
+    ]);
+    let tls = settings.unwrap().tls;
+    assert_eq!(
+        tls.certificate,
+        [Path::new("/a.pem"), Path::new("/run/c/b.pem")]
+    );
+    assert_eq!(tls.key, [Path::new("/run/c/a.key"), Path::new("/b.key")]);
 }
 
 #[test]

@@ -7,7 +7,8 @@ use log::LevelFilter;
 
 use super::value::Value;
 use crate::auth::Challenge;
-use crate::http::ListenAddress;
+use crate::http::Listen;
+use crate::http::tls::{ClientAuth, MinimumVersion};
 use crate::logging::Format;
 use crate::store::catalog::Durability;
 
@@ -62,10 +63,41 @@ impl FromValue for PathBuf {
     }
 }
 
-impl FromValue for Vec<ListenAddress> {
+impl FromValue for Vec<Listen> {
     fn from_value(value: &Value) -> Option<Self> {
         match value {
             Value::Addresses(addresses) => Some(addresses.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for Vec<PathBuf> {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Paths(paths) => Some(paths.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for ClientAuth {
+    fn from_value(value: &Value) -> Option<Self> {
+        Some(match name(value)? {
+            "request-client-cert" => Self::Request,
+            "require-any-client-cert" => Self::RequireAny,
+            "verify-client-cert-if-given" => Self::VerifyIfGiven,
+            "auto" | "require-and-verify-client-cert" => Self::RequireAndVerify,
+            _ => return None,
+        })
+    }
+}
+
+impl FromValue for MinimumVersion {
+    fn from_value(value: &Value) -> Option<Self> {
+        match name(value)? {
+            "1.2" => Some(Self::Tls12),
+            "1.3" => Some(Self::Tls13),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::key::{Bounds, Kind};
 use super::number::{format_bytes, format_seconds, parse_bytes, parse_seconds};
-use crate::http::ListenAddress;
+use crate::http::{Listen, ListenAddress};
 
 /// The most addresses to listen on.
 const ADDRESSES_MAX: usize = 64;
@@ -25,12 +25,14 @@ pub enum Value {
     Name(&'static str),
     /// A path, or none.
     Path(Option<PathBuf>),
+    /// Paths.
+    Paths(Vec<PathBuf>),
     /// A text, or none.
     Text(Option<String>),
     /// Texts.
     Texts(Vec<String>),
     /// Addresses to listen on.
-    Addresses(Vec<ListenAddress>),
+    Addresses(Vec<Listen>),
 }
 
 impl Kind {
@@ -53,6 +55,7 @@ impl Kind {
             },
             Self::Addresses => addresses(text.split(',').map(str::trim)),
             Self::Texts => texts(text.split(',').map(str::trim)),
+            Self::Paths => paths(text.split(',').map(str::trim)),
             _ => self.read_quoted(text),
         }
     }
@@ -68,17 +71,19 @@ impl Kind {
                 Ok(number) => self.number(bounds, number),
                 Err(_) => Err(bounds.refuse(self.unit())),
             },
-            (Self::Addresses | Self::Texts, DeValue::Array(items)) => {
+            (Self::Addresses | Self::Texts | Self::Paths, DeValue::Array(items)) => {
                 let all: Option<Vec<&str>> =
                     items.iter().map(|item| item.get_ref().as_str()).collect();
                 let all = all.ok_or("must be a list of texts")?;
                 match self {
                     Self::Addresses => addresses(all),
+                    Self::Paths => paths(all),
                     _ => texts(all),
                 }
             }
             (Self::Addresses, DeValue::String(text)) => addresses([&**text]),
             (Self::Texts, DeValue::String(text)) => texts([&**text]),
+            (Self::Paths, DeValue::String(text)) => paths([&**text]),
             (Self::Switch | Self::Count(_), _) => Err(self.wrong_type(value)),
             (_, DeValue::String(text)) => self.read_quoted(text),
             _ => Err(self.wrong_type(value)),
@@ -97,7 +102,7 @@ impl Kind {
                 .ok_or_else(|| format!("must be one of {}", names.join(", "))),
             Self::Path | Self::OptionalPath => self.path(PathBuf::from(text)),
             Self::Text | Self::OptionalText => self.text(text),
-            Self::Switch | Self::Count(_) | Self::Addresses | Self::Texts => {
+            Self::Switch | Self::Count(_) | Self::Addresses | Self::Texts | Self::Paths => {
                 Err(format!("must be {}", self.allowed()))
             }
         }
@@ -148,6 +153,7 @@ impl Kind {
                 "a text in quotes"
             }
             Self::Texts => "a list of texts",
+            Self::Paths => "a list of paths, such as [\"/etc/coracle/cert.pem\"]",
             Self::Addresses => "a list of texts, such as [\"127.0.0.1:5000\"]",
         };
         format!("must be {wanted}, and not of type {}", value.type_str())
@@ -178,20 +184,32 @@ fn texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Value, String> 
     Ok(Value::Texts(all))
 }
 
+fn paths<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Value, String> {
+    let all = texts.into_iter().filter(|text| !text.is_empty()).map(plain);
+    let all: Vec<PathBuf> = all
+        .map(|path| path.map(Into::into))
+        .collect::<Result<_, _>>()?;
+    if all.len() > TEXTS_MAX {
+        return Err(format!("must not hold more than {TEXTS_MAX} paths"));
+    }
+    Ok(Value::Paths(all))
+}
+
 fn addresses<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Value, String> {
-    let mut addresses: Vec<ListenAddress> = Vec::new();
+    let mut addresses: Vec<Listen> = Vec::new();
     for text in texts {
         if addresses.len() == ADDRESSES_MAX {
             return Err(format!("must not hold more than {ADDRESSES_MAX} addresses"));
         }
-        let address: ListenAddress = text.parse().map_err(|_| {
+        let address: Listen = text.parse().map_err(|_| {
             let text = super::error::shorten(text);
             format!(
                 "'{text}' is not an address; write 127.0.0.1:5000, [::1]:5000, :5000 (all \
-                 addresses) or unix:/path/to/socket"
+                 addresses) or unix:/path/to/socket, the first three perhaps with http:// or \
+                 https:// before them"
             )
         })?;
-        check_address(&address, &addresses)?;
+        check_address(&address.address, &addresses)?;
         addresses.push(address);
     }
     if addresses.is_empty() {
@@ -200,7 +218,7 @@ fn addresses<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Value, Stri
     Ok(Value::Addresses(addresses))
 }
 
-fn check_address(address: &ListenAddress, others: &[ListenAddress]) -> Result<(), String> {
+fn check_address(address: &ListenAddress, others: &[Listen]) -> Result<(), String> {
     match address {
         // The system gives each of them a port of its own.
         ListenAddress::Tcp(tcp) if tcp.port() == 0 => return Ok(()),
@@ -215,7 +233,7 @@ fn check_address(address: &ListenAddress, others: &[ListenAddress]) -> Result<()
             }
         }
     }
-    if others.contains(address) {
+    if others.iter().any(|other| other.address == *address) {
         return Err(format!("'{address}' is listed twice"));
     }
     Ok(())
@@ -234,6 +252,7 @@ impl Value {
             },
             Self::Name(name) => quote(name),
             Self::Path(path) => quote(&path.as_ref()?.to_string_lossy()),
+            Self::Paths(paths) => list(paths.iter().map(|path| quote(&path.to_string_lossy()))),
             Self::Text(text) => quote(text.as_ref()?),
             Self::Texts(texts) => list(texts.iter().map(|text| quote(text))),
             Self::Addresses(addresses) => list(addresses.iter().map(|a| quote(&a.to_string()))),
@@ -248,6 +267,7 @@ impl Value {
             Self::Name(name) => (*name).into(),
             Self::Path(None) => serde_json::Value::Null,
             Self::Path(Some(path)) => path.to_string_lossy().into(),
+            Self::Paths(paths) => paths.iter().map(|path| path.to_string_lossy()).collect(),
             Self::Text(text) => text.clone().into(),
             Self::Texts(texts) => texts.clone().into(),
             Self::Addresses(addresses) => addresses.iter().map(ToString::to_string).collect(),

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 
-use super::buffer::Buffer;
 use super::dispatcher::Dispatcher;
+use super::listen::Listening;
 use super::request::Peer;
 use super::scan::Scan;
 use super::shared::WAKE;
-use super::stream::{Plain, Socket};
+use super::stream::{Connection, Plain, Socket};
 use super::table::{Conn, Waiting};
+use super::tls::{Tls, TlsConnection};
 use super::wire::Wire;
 
 /// Connections accepted from one listener before others get their turn.
@@ -29,6 +30,7 @@ const PAUSES_MAX: u32 = 20;
 pub(super) struct Deferred {
     socket: Socket,
     peer: Peer,
+    tls: Option<Arc<Tls>>,
     pauses: u32,
 }
 
@@ -36,7 +38,7 @@ impl Dispatcher {
     pub(super) fn watch_listeners(&self) -> io::Result<()> {
         for (index, listener) in self.listeners.iter().enumerate() {
             let data = EventData::new_u64(WAKE - 1 - index as u64);
-            epoll::add(&self.shared.epoll, listener, data, EventFlags::IN)?;
+            epoll::add(&self.shared.epoll, &listener.listener, data, EventFlags::IN)?;
         }
         Ok(())
     }
@@ -49,7 +51,7 @@ impl Dispatcher {
         }
         for listener in &self.listeners {
             // A listener that is not watched needs no pause.
-            let _ = epoll::delete(&self.shared.epoll, listener);
+            let _ = epoll::delete(&self.shared.epoll, &listener.listener);
         }
         self.paused_until = Some(Instant::now() + pause);
     }
@@ -59,13 +61,14 @@ impl Dispatcher {
         if let Some(Deferred {
             socket,
             peer,
+            tls,
             pauses,
         }) = self.deferred.take()
         {
             if pauses < PAUSES_MAX && !self.has_room() && self.some_linger() {
-                return self.defer(socket, peer, pauses + 1);
+                return self.defer(socket, peer, tls, pauses + 1);
             }
-            self.enter(socket, peer);
+            self.enter(socket, peer, tls);
         }
         if let Err(error) = self.watch_listeners() {
             log::warn!("cannot watch for connections for a moment: {error}");
@@ -76,15 +79,21 @@ impl Dispatcher {
     /// Accepts what is waiting at a listener.
     pub(super) fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPTED_AT_ONCE_MAX {
-            let Some(listener) = self.listeners.get(index) else {
+            let Some(Listening { listener, tls }) = self.listeners.get(index) else {
                 return;
             };
             if self.paused_until.is_some() {
                 return;
             }
             match listener.accept() {
-                Ok((socket, peer)) if !self.has_room() => self.defer(socket, peer, 1),
-                Ok((socket, peer)) => self.enter(socket, peer),
+                Ok((socket, peer)) => {
+                    let tls = tls.clone();
+                    if self.has_room() {
+                        self.enter(socket, peer, tls);
+                    } else {
+                        self.defer(socket, peer, tls, 1);
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // The kernel looks for a free file first and for a connection second: nothing is
                 // to be given up for a connection that is not there.
@@ -127,7 +136,7 @@ impl Dispatcher {
     /// Closes the connection that can be missed most. False when all are busy.
     fn shed(&self) -> bool {
         let mut table = self.shared.table();
-        let longest = [Waiting::Closing, Waiting::Idle, Waiting::Head]
+        let longest = Waiting::ALL
             .into_iter()
             .find_map(|waiting| table.take_longest(waiting));
         drop(table);
@@ -159,17 +168,18 @@ impl Dispatcher {
 
     /// Keeps a connection for which there is no room until some that workers have are handed
     /// back.
-    fn defer(&mut self, socket: Socket, peer: Peer, pauses: u32) {
+    fn defer(&mut self, socket: Socket, peer: Peer, tls: Option<Arc<Tls>>, pauses: u32) {
         self.deferred = Some(Deferred {
             socket,
             peer,
+            tls,
             pauses,
         });
         self.pause_accepting(self.shared.limits.linger_timeout + Duration::from_millis(5));
     }
 
     /// Lets a new connection wait for its first request, or refuses it.
-    fn enter(&mut self, socket: Socket, peer: Peer) {
+    fn enter(&mut self, socket: Socket, peer: Peer, tls: Option<Arc<Tls>>) {
         let limits = &self.shared.limits;
         let counters = &self.shared.counters;
         counters.accepted_total.fetch_add(1, Ordering::Relaxed);
@@ -177,23 +187,28 @@ impl Dispatcher {
             log::debug!("a connection ended before it was prepared: {error}");
             return;
         }
-        let idle_timeout = limits.idle_timeout;
+        let now = Instant::now();
+        let (waiting, deadline) = match tls {
+            Some(_) => (Waiting::Handshake, now + limits.handshake_timeout),
+            None => (Waiting::Idle, now + limits.idle_timeout),
+        };
         let (open_max, per_client_max) =
             (limits.connections_max, limits.connections_per_client_max);
         let is_client_over = self.shared.table().open_of(&peer) >= per_client_max;
         let is_full = !self.has_room();
         let socket = Arc::new(socket);
         let token = self.shared.table().enter(Arc::clone(&socket), &peer);
+        let connection: Box<dyn Connection> = match tls {
+            Some(tls) => Box::new(TlsConnection::new(socket, tls)),
+            None => Box::new(Plain(socket)),
+        };
         let conn = Box::new(Conn {
             token,
             peer,
-            wire: Wire {
-                connection: Box::new(Plain(socket)),
-                input: Buffer::default(),
-                written: 0,
-            },
+            wire: Wire::new(connection),
             scan: Scan::default(),
             head_deadline: None,
+            handshake_deadline: (waiting == Waiting::Handshake).then_some(deadline),
             closing_deadline: None,
             drained_bytes: 0,
             is_watched: false,
@@ -210,8 +225,23 @@ impl Dispatcher {
             let why = format!("the client has more than {per_client_max} open connections");
             self.refuse(conn, 503, why, true);
         } else {
+            self.make_room_for_handshake(waiting);
+            self.shared.park(conn, waiting, deadline);
+        }
+    }
+
+    /// Gives up the handshake that has waited longest when one more would be too many.
+    fn make_room_for_handshake(&self, waiting: Waiting) {
+        let mut table = self.shared.table();
+        let is_full = table.count(Waiting::Handshake) >= self.shared.limits.handshakes_max.max(1);
+        if waiting != Waiting::Handshake || !is_full {
+            return;
+        }
+        let longest = table.take_longest(Waiting::Handshake);
+        drop(table);
+        if let Some((conn, _)) = longest {
             self.shared
-                .park(conn, Waiting::Idle, Instant::now() + idle_timeout);
+                .give_up_handshake(conn, "too many are in progress");
         }
     }
 }

@@ -9,9 +9,22 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
+    pub(super) const fn new() -> Self {
+        Self {
+            data: Vec::new(),
+            start: 0,
+            end: 0,
+        }
+    }
+
     /// The unconsumed bytes.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.data[self.start..self.end]
+    }
+
+    /// The unconsumed bytes, to be changed in place.
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.data[self.start..self.end]
     }
 
     pub(super) fn is_empty(&self) -> bool {

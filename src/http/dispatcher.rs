@@ -15,9 +15,10 @@ use super::accept::Deferred;
 use super::asked::Asked;
 use super::date::DateCache;
 use super::handler::Refusal;
-use super::listen::Listener;
+use super::listen::Listening;
 use super::pool::Pool;
 use super::send;
+use super::share::Turn;
 use super::shared::{Shared, WAKE};
 use super::stream::timespec;
 use super::table::{Conn, Token, Waiting};
@@ -33,7 +34,7 @@ const DRAINS_AT_ONCE_MAX: usize = 8;
 pub(super) struct Dispatcher {
     pub(super) shared: Arc<Shared>,
     pub(super) pool: Pool,
-    pub(super) listeners: Vec<Listener>,
+    pub(super) listeners: Vec<Listening>,
     /// Set while accepting pauses.
     pub(super) paused_until: Option<Instant>,
     /// A connection for which there may be room after the pause.
@@ -47,7 +48,7 @@ pub(super) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(super) fn new(shared: Arc<Shared>, listeners: Vec<Listener>) -> io::Result<Self> {
+    pub(super) fn new(shared: Arc<Shared>, listeners: Vec<Listening>) -> io::Result<Self> {
         let pool = Pool::start(&shared)?;
         let dispatcher = Self {
             shared,
@@ -123,8 +124,12 @@ impl Dispatcher {
             shared.counters.shed_total.fetch_add(1, Ordering::Relaxed);
         }
         let asked = match conn.turn.take() {
-            Some(turn) => Asked::head(*turn.head, conn.peer, turn.start),
-            None => Asked::nothing(conn.peer),
+            Some(Turn {
+                head: Some(head),
+                start,
+                ..
+            }) => Asked::head(*head, conn.peer, start),
+            _ => Asked::nothing(conn.peer),
         };
         let refusal = Refusal {
             status,
@@ -142,14 +147,7 @@ impl Dispatcher {
         send::write_head(&mut out, &response, &framing);
         let head_bytes = out.len();
         send::append_body(&mut out, &response.body);
-        let socket = conn.wire.connection.socket();
-        // Over anything but a plain socket an answer would need more than one write.
-        let is_plain = conn.wire.connection.plain().is_some();
-        let written = if is_plain {
-            socket.write_now(&out).unwrap_or(0)
-        } else {
-            0
-        };
+        let written = conn.wire.connection.write_now(&out);
         let is_complete = written == out.len();
         let body_bytes = written.saturating_sub(head_bytes) as u64;
         Shared::report(response.on_sent.take(), || {
@@ -160,6 +158,7 @@ impl Dispatcher {
         } else {
             // What has arrived is taken, so that closing is less likely to become a reset.
             let _ = conn.wire.connection.socket().read_now(&mut self.scratch);
+            conn.wire.connection.farewell();
             conn.wire.connection.socket().shutdown(Shutdown::Write);
             shared.close(conn);
         }
@@ -227,6 +226,7 @@ impl Dispatcher {
             };
             match waiting {
                 Waiting::Closing | Waiting::Idle => self.shared.close(conn),
+                Waiting::Handshake => self.shared.give_up_handshake(conn, "it took too long"),
                 Waiting::Head => {
                     let timeout = self.shared.limits.head_timeout;
                     let why = format!("the request head was not complete within {timeout:?}");

@@ -41,6 +41,11 @@ pub struct Limits {
     pub turn_timeout: Duration,
     /// From the first byte of a head to its last. Beyond: 408.
     pub head_timeout: Duration,
+    /// From accepting a TLS connection to the end of its handshake. Beyond: closed.
+    pub handshake_timeout: Duration,
+    /// TLS connections whose handshake waits for their client. Beyond: the one that has waited
+    /// longest is closed.
+    pub handshakes_max: usize,
     /// From one response to the first byte of the next request. Beyond: closed without a word.
     pub idle_timeout: Duration,
     /// How long a worker waits on a connection for its next request before it hands it back.
@@ -90,6 +95,8 @@ impl Default for Limits {
             requests_waiting_max: 4096,
             turn_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
+            handshakes_max: 256,
             idle_timeout: Duration::from_secs(120),
             linger_timeout: Duration::from_millis(5),
             write_stall_timeout: Duration::from_secs(60),

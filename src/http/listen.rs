@@ -8,11 +8,13 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::request::Peer;
 use super::stream::Socket;
+use super::tls::Tls;
 
 /// How many connections the kernel may hold that were not accepted yet.
 const BACKLOG: i32 = 4096;
@@ -24,6 +26,112 @@ pub enum ListenAddress {
     Tcp(SocketAddr),
     /// The path of a UNIX socket, which is made at the start and removed at the end.
     Unix(PathBuf),
+}
+
+/// What is spoken at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// `http` or `https`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// An address as it is written in a configuration: perhaps with what is spoken there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Listen {
+    /// Said before the address; never said of a UNIX socket.
+    pub scheme: Option<Scheme>,
+    /// The address.
+    pub address: ListenAddress,
+}
+
+impl Listen {
+    /// What is spoken there: what was said, else TLS over TCP where there is a certificate.
+    pub const fn scheme_or(&self, has_certificate: bool) -> Scheme {
+        match (self.scheme, &self.address) {
+            (Some(scheme), _) => scheme,
+            (None, ListenAddress::Tcp(_)) if has_certificate => Scheme::Https,
+            (None, _) => Scheme::Http,
+        }
+    }
+}
+
+impl From<ListenAddress> for Listen {
+    fn from(address: ListenAddress) -> Self {
+        Self {
+            scheme: None,
+            address,
+        }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = ListenAddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = || ListenAddressError {
+            text: text.to_owned(),
+        };
+        let (scheme, rest) = if let Some(rest) = text.strip_prefix("http://") {
+            (Some(Scheme::Http), rest)
+        } else if let Some(rest) = text.strip_prefix("https://") {
+            (Some(Scheme::Https), rest)
+        } else {
+            (None, text)
+        };
+        let address = rest.strip_suffix('/').filter(|_| scheme.is_some());
+        let address: ListenAddress = address.unwrap_or(rest).parse().map_err(|_| refuse())?;
+        if scheme.is_some() && matches!(address, ListenAddress::Unix(_)) {
+            return Err(refuse());
+        }
+        Ok(Self { scheme, address })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.scheme {
+            Some(scheme) => write!(f, "{}://{}", scheme.as_str(), self.address),
+            None => self.address.fmt(f),
+        }
+    }
+}
+
+/// An address to serve at, and the certificates where TLS is spoken there.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// The address.
+    pub address: ListenAddress,
+    /// None for plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl Endpoint {
+    /// The address as a client writes it.
+    pub fn url(&self) -> String {
+        match (&self.address, &self.tls) {
+            (ListenAddress::Tcp(address), None) => format!("http://{address}"),
+            (ListenAddress::Tcp(address), Some(_)) => format!("https://{address}"),
+            (ListenAddress::Unix(_), _) => self.address.to_string(),
+        }
+    }
+}
+
+impl From<ListenAddress> for Endpoint {
+    fn from(address: ListenAddress) -> Self {
+        Self { address, tls: None }
+    }
 }
 
 /// A text that is no [`ListenAddress`].
@@ -38,7 +146,8 @@ impl fmt::Display for ListenAddressError {
         write!(
             f,
             "'{text}' is not an address to listen on; write it as 127.0.0.1:5000, [::1]:5000, \
-             :5000 (all addresses) or unix:/path/to/socket"
+             :5000 (all addresses), perhaps with http:// or https:// before it, or \
+             unix:/path/to/socket"
         )
     }
 }
@@ -76,6 +185,31 @@ impl fmt::Display for ListenAddress {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
+    }
+}
+
+/// A listening socket and what is spoken on it.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) listener: Listener,
+    pub(super) tls: Option<Arc<Tls>>,
+}
+
+impl Listening {
+    /// Binds the address of `endpoint`.
+    pub(super) fn bind(endpoint: Endpoint) -> io::Result<Self> {
+        Ok(Self {
+            listener: Listener::bind(&endpoint.address)?,
+            tls: endpoint.tls,
+        })
+    }
+
+    /// As it was bound, with the port that the kernel chose.
+    pub(super) fn endpoint(&self) -> io::Result<Endpoint> {
+        Ok(Endpoint {
+            address: self.listener.address()?,
+            tls: self.tls.clone(),
+        })
     }
 }
 

@@ -10,6 +10,7 @@
 //!
 //! - [`head`], [`chunked`], [`range`], [`percent`], [`date`]: pure functions over bytes.
 //! - [`Request`], [`Body`], [`Response`], [`Handler`]: what the application sees.
+//! - [`tls`]: certificates, keys, and who clients are.
 //! - [`Server`], [`ServerHandle`], [`Limits`], [`ListenAddress`]: what the process wires up.
 
 mod accept;
@@ -22,6 +23,7 @@ pub mod client;
 pub mod date;
 mod dispatcher;
 mod handler;
+mod handshake;
 pub mod head;
 mod headers;
 mod limits;
@@ -43,6 +45,7 @@ mod status;
 mod stop;
 mod stream;
 mod table;
+pub mod tls;
 mod wire;
 
 #[cfg(test)]
@@ -52,7 +55,7 @@ pub use body::{Body, BodyError};
 pub use handler::{Handler, Refusal};
 pub use headers::Headers;
 pub use limits::Limits;
-pub use listen::{ListenAddress, ListenAddressError};
+pub use listen::{Endpoint, Listen, ListenAddress, ListenAddressError, Scheme};
 pub use request::{Method, Peer, Request};
 pub use response::{OnSent, Response, ResponseBody, Sent, Text};
 pub use server::{Server, ServerHandle, Stats};

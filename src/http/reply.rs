@@ -59,6 +59,7 @@ impl Worker {
                 false
             }
         };
+        conn.wire.is_cut_off |= !is_complete;
         let bytes_out = conn.wire.written.saturating_sub(body_start);
         Shared::report(response.on_sent.take(), || {
             asked.sent(response.status, bytes_out, is_complete)

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use super::body::Body;
 use super::headers::Headers;
+use super::tls::ClientCertificate;
 
 /// The request methods that have a name here; all others are [`Method::Other`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,8 +119,10 @@ pub struct Request<'c> {
     pub headers: Headers,
     /// Who asks.
     pub peer: Peer,
-    /// Whether it came over TLS.
+    /// Whether the request came over TLS.
     pub is_tls: bool,
+    /// The certificate that the client has shown; look at [`ClientCertificate::verified`].
+    pub client_certificate: Option<Arc<ClientCertificate>>,
     /// The body, which is read from the connection as the handler asks for it.
     pub body: Body<'c>,
 }
@@ -139,6 +143,7 @@ impl<'c> Request<'c> {
             headers,
             peer: Peer::Unix,
             is_tls: false,
+            client_certificate: None,
             body,
         }
     }

@@ -24,6 +24,12 @@ impl Scan {
         bytes: &[u8],
         limits: &Limits,
     ) -> Result<Option<usize>, HeadError> {
+        const TLS_HANDSHAKE: u8 = 0x16;
+        if self.seen == 0 && bytes.first() == Some(&TLS_HANDSHAKE) {
+            return Err(HeadError::bad(
+                "this port speaks plain HTTP: ask it with http:// instead of https://",
+            ));
+        }
         let end = bytes.len().min(limits.head_bytes_max);
         while self.seen < end {
             let byte = bytes[self.seen];

@@ -1,6 +1,7 @@
 //! What a worker does with one connection: heads in, handler, responses out, until the client
 //! has nothing more to say for the moment.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,8 +19,9 @@ use super::reply::KeepAlive;
 use super::request::{Method, Request};
 use super::response::Response;
 use super::scan::Scan;
-use super::share::{Shares, Turn};
+use super::share::{Share, Shares, Turn};
 use super::shared::Shared;
+use super::stream::Scratch;
 use super::table::{Conn, Waiting};
 use super::wire::Arrived;
 
@@ -39,14 +41,17 @@ pub(super) struct Worker {
     pub(super) input: Buffer,
     pub(super) out: Vec<u8>,
     pub(super) date: DateCache,
+    pub(super) scratch: Scratch,
     /// Requests of the connection at hand since this worker has it.
     pub(super) turn_requests: usize,
 }
 
 /// What becomes of a connection when its worker is done with it.
-enum Next {
+pub(super) enum Next {
     /// Its client has all requests running that it may.
     Turn(Turn),
+    /// A handshake that leads nowhere.
+    GiveUp(io::Error),
     Park(Waiting, Instant),
     Close,
     CloseGently,
@@ -68,6 +73,7 @@ impl Worker {
             input: Buffer::default(),
             out: Vec::new(),
             date: DateCache::new(),
+            scratch: Scratch::default(),
             turn_requests: 0,
         }
     }
@@ -77,6 +83,7 @@ impl Worker {
         let parked = std::mem::replace(&mut conn.wire.input, std::mem::take(&mut self.input));
         conn.wire.input.append(parked.bytes());
         drop(parked);
+        conn.wire.connection.attach(&mut self.scratch);
         let outcome = catch_unwind(AssertUnwindSafe(|| self.serve_requests(&mut conn)));
         let rest = std::mem::take(&mut conn.wire.input);
         if !rest.is_empty() {
@@ -86,10 +93,12 @@ impl Worker {
         self.input.reset(KEPT_BYTES);
         self.out.clear();
         self.out.shrink_to(KEPT_BYTES);
+        conn.wire.connection.detach(&mut self.scratch);
         match outcome {
             Ok(Next::Turn(turn)) => self.wait_for_turn(conn, turn),
             Ok(Next::Park(waiting, deadline)) => self.shared.park(conn, waiting, deadline),
             Ok(Next::CloseGently) => self.shared.close_gently(conn),
+            Ok(Next::GiveUp(why)) => self.shared.give_up_handshake(conn, why),
             Ok(Next::Close) => self.shared.close(conn),
             Err(_) => {
                 log::error!("a worker panicked outside of a handler; its connection is closed");
@@ -104,7 +113,12 @@ impl Worker {
         let Err(mut conn) = Shares::wait(&self.shared, conn) else {
             return;
         };
-        if let Some(Turn { head, start, .. }) = conn.turn.take() {
+        if let Some(Turn {
+            head: Some(head),
+            start,
+            ..
+        }) = conn.turn.take()
+        {
             let running = self.shared.limits.requests_per_client_max;
             let why = format!("the client has {running} requests running, and too many wait");
             let asked = Asked::head(*head, conn.peer, start);
@@ -115,18 +129,22 @@ impl Worker {
 
     fn serve_requests(&mut self, conn: &mut Conn) -> Next {
         self.turn_requests = 0;
-        if let Some(turn) = conn.turn.take()
-            && let Some(next) = self.exchange(conn, turn)
-        {
+        let begun = match conn.turn.take() {
+            Some(Turn {
+                head: Some(head),
+                start,
+                share,
+            }) => self.exchange(conn, head, start, share),
+            Some(Turn { share, .. }) => self.shake(conn, share),
+            None if conn.wire.connection.is_shaking() => self.shake(conn, None),
+            None => None,
+        };
+        if let Some(next) = begun {
             return next;
         }
         loop {
             let next = match self.next_head(conn) {
-                Incoming::Head(head) => {
-                    let start = Instant::now();
-                    let share = None;
-                    self.exchange(conn, Turn { head, start, share })
-                }
+                Incoming::Head(head) => self.exchange(conn, head, Instant::now(), None),
                 Incoming::Wait => return self.wait(conn),
                 Incoming::End => return Next::Close,
                 Incoming::Bad(error) => {
@@ -182,7 +200,8 @@ impl Worker {
     fn wait(&mut self, conn: &mut Conn) -> Next {
         let limits = &self.shared.limits;
         let now = Instant::now();
-        if conn.wire.input.is_empty() {
+        if conn.held_bytes() == 0 {
+            conn.head_deadline = None;
             return Next::Park(Waiting::Idle, now + limits.idle_timeout);
         }
         let deadline = *conn.head_deadline.get_or_insert(now + limits.head_timeout);
@@ -190,8 +209,13 @@ impl Worker {
     }
 
     /// Answers one request. None when the connection is ready for the next one.
-    fn exchange(&mut self, conn: &mut Conn, turn: Turn) -> Option<Next> {
-        let Turn { head, start, share } = turn;
+    fn exchange(
+        &mut self,
+        conn: &mut Conn,
+        head: Box<Head>,
+        start: Instant,
+        share: Option<Share>,
+    ) -> Option<Next> {
         let shared = Arc::clone(&self.shared);
         let limits = &shared.limits;
         let keep_alive = KeepAlive {
@@ -206,7 +230,7 @@ impl Worker {
             return Some(Next::CloseGently);
         }
         let Some(share) = share.or_else(|| Shares::enter(&shared, &conn.peer)) else {
-            let share = None;
+            let (head, share) = (Some(head), None);
             return Some(Next::Turn(Turn { head, start, share }));
         };
         let active = Active::new(&shared);
@@ -236,10 +260,7 @@ impl Worker {
         if is_drained {
             let is_quiet = conn.wire.input.is_empty() && !conn.wire.connection.ready();
             if is_quiet && !shared.may_linger() {
-                return Some(Next::Park(
-                    Waiting::Idle,
-                    Instant::now() + limits.idle_timeout,
-                ));
+                return Some(self.wait(conn));
             }
             return None;
         }
@@ -268,7 +289,8 @@ impl Worker {
             query: head.query,
             headers: head.headers,
             peer: conn.peer,
-            is_tls: false,
+            is_tls: conn.wire.connection.is_tls(),
+            client_certificate: conn.wire.connection.client_certificate().cloned(),
             body: Body::on_wire(&mut conn.wire, state),
         };
         let app = &self.shared.handler;

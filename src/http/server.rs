@@ -10,13 +10,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::dispatcher::Dispatcher;
 use super::handler::Handler;
 use super::limits::Limits;
-use super::listen::{ListenAddress, Listener};
+use super::listen::{Endpoint, Listening};
 use super::shared::{Phase, Shared};
 
 /// A server that has its addresses and does not answer yet. Connections that arrive before
 /// [`Server::run`] wait in the kernel.
 pub struct Server {
-    listeners: Vec<Listener>,
+    listeners: Vec<Listening>,
     shared: Arc<Shared>,
 }
 
@@ -45,24 +45,26 @@ pub struct Stats {
     /// Times since the start that the system could not give a connection, because of open files
     /// or memory, and none could be given up for it.
     pub accept_failed_total: u64,
+    /// TLS handshakes since the start that failed, took too long or were too many.
+    pub handshakes_failed_total: u64,
 }
 
 impl Server {
-    /// Binds all `addresses`. Raises the process's soft limit of open files to the hard one, and
+    /// Binds all `endpoints`. Raises the process's soft limit of open files to the hard one, and
     /// lowers [`Limits::connections_max`] to what that allows.
     ///
     /// # Errors
     /// An address cannot be listened on; the message names it.
     pub fn bind(
-        addresses: &[ListenAddress],
+        endpoints: &[impl Clone + Into<Endpoint>],
         mut limits: Limits,
         handler: Arc<dyn Handler>,
     ) -> io::Result<Self> {
         limits.connections_max = connections_max(&limits, raise_open_files());
         limits.header_count_max = limits.header_count_max.min(Limits::HEADER_COUNT_CEILING);
-        let listeners = addresses
+        let listeners = endpoints
             .iter()
-            .map(Listener::bind)
+            .map(|endpoint| Listening::bind(endpoint.clone().into()))
             .collect::<io::Result<_>>()?;
         Ok(Self {
             listeners,
@@ -72,10 +74,10 @@ impl Server {
 
     /// The addresses as they were bound, in the order given, with the ports that the kernel
     /// chose.
-    pub fn local_addresses(&self) -> Vec<ListenAddress> {
+    pub fn local_endpoints(&self) -> Vec<Endpoint> {
         self.listeners
             .iter()
-            .filter_map(|listener| listener.address().ok())
+            .filter_map(|listening| listening.endpoint().ok())
             .collect()
     }
 
@@ -138,6 +140,7 @@ impl ServerHandle {
             accepted_total: counters.accepted_total.load(Ordering::Relaxed),
             shed_total: counters.shed_total.load(Ordering::Relaxed),
             accept_failed_total: counters.accept_failed_total.load(Ordering::Relaxed),
+            handshakes_failed_total: counters.handshakes_failed_total.load(Ordering::Relaxed),
         }
     }
 }

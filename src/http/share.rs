@@ -41,9 +41,10 @@ struct Waiter {
     conn: Box<Conn>,
 }
 
-/// A request that was read and did not begin at once.
+/// A request that was read and did not begin at once, or a handshake that did not go on.
 pub(super) struct Turn {
-    pub(super) head: Box<Head>,
+    /// None for a handshake.
+    pub(super) head: Option<Box<Head>>,
     /// When its head was complete.
     pub(super) start: Instant,
     /// Its part in its client's share, once it has one.
@@ -89,7 +90,7 @@ impl Shares {
             shared.wake();
             return Ok(());
         }
-        let bytes = turn.head.bytes() + conn.wire.input.len();
+        let bytes = turn.head.as_ref().map_or(0, |head| head.bytes()) + conn.held_bytes();
         if state.waiting.len() >= shared.limits.requests_waiting_max
             || state.waiting_bytes + bytes > WAITING_BYTES_MAX
         {

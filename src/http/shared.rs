@@ -4,6 +4,7 @@
 //! The lock is held for bookkeeping and one `epoll_ctl(2)`, never while reading, writing or
 //! calling the handler.
 
+use std::fmt;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,6 +20,7 @@ use super::handler::{Handler, Refusal};
 use super::limits::Limits;
 use super::response::{OnSent, Response, Sent};
 use super::share::Shares;
+use super::stream::Plain;
 use super::table::{Conn, Table, Waiting};
 
 /// The event number of [`Shared::wake`].
@@ -44,6 +46,7 @@ pub(super) struct Counters {
     pub(super) accepted_total: AtomicU64,
     pub(super) shed_total: AtomicU64,
     pub(super) accept_failed_total: AtomicU64,
+    pub(super) handshakes_failed_total: AtomicU64,
 }
 
 pub(super) struct Shared {
@@ -113,6 +116,11 @@ impl Shared {
         self.counters.available.load(Ordering::Relaxed) >= 0 && !self.is_stopping()
     }
 
+    /// Whether a connection that comes now finds a worker that waits for one.
+    pub(super) fn has_idle_worker(&self) -> bool {
+        self.counters.available.load(Ordering::Relaxed) > 0 && !self.is_stopping()
+    }
+
     /// Lets a connection wait for its client. From here on any thread may have it.
     pub(super) fn park(&self, mut conn: Box<Conn>, waiting: Waiting, deadline: Instant) {
         let socket = Arc::clone(conn.wire.connection.socket());
@@ -122,8 +130,11 @@ impl Shared {
         let mut table = self.table();
         // Under the lock, because the dispatcher closes idle connections under it as well. One that
         // was never answered may have come in time.
-        let is_used = conn.wire.written > 0;
-        let is_late = is_used && waiting == Waiting::Idle && self.is_stopping();
+        let is_late = match waiting {
+            Waiting::Idle => conn.wire.written > 0 || conn.wire.connection.is_tls(),
+            Waiting::Handshake => true,
+            Waiting::Closing | Waiting::Head => false,
+        } && self.is_stopping();
         let watched = if is_late {
             Err(rustix::io::Errno::CANCELED)
         } else if is_watched {
@@ -158,8 +169,11 @@ impl Shared {
     }
 
     /// Closes a connection at once.
-    pub(super) fn close(&self, conn: Box<Conn>) {
+    pub(super) fn close(&self, mut conn: Box<Conn>) {
         let token = conn.token;
+        if !conn.wire.is_cut_off {
+            conn.wire.connection.farewell();
+        }
         drop(conn);
         let socket = self.table().leave(token);
         drop(socket);
@@ -175,11 +189,26 @@ impl Shared {
             self.close(conn);
             return;
         }
-        conn.wire.connection.socket().shutdown(Shutdown::Write);
+        if !conn.wire.is_cut_off {
+            conn.wire.connection.farewell();
+        }
+        let socket = Arc::clone(conn.wire.connection.socket());
+        socket.shutdown(Shutdown::Write);
+        // What still comes is not looked at, so nothing that looks at it has to be kept.
+        conn.wire.connection = Box::new(Plain(socket));
         conn.wire.input = super::buffer::Buffer::default();
         let deadline = Instant::now() + self.limits.close_drain_timeout;
         conn.closing_deadline = Some(deadline);
         self.park(conn, Waiting::Closing, deadline);
+    }
+
+    /// Closes a connection whose handshake leads nowhere.
+    pub(super) fn give_up_handshake(&self, conn: Box<Conn>, why: impl fmt::Display) {
+        self.counters
+            .handshakes_failed_total
+            .fetch_add(1, Ordering::Relaxed);
+        log::debug!("the TLS handshake of {} is given up: {why}", conn.peer);
+        self.close(conn);
     }
 
     /// Tells whoever wants to know that a response was sent. It may run on the dispatcher, which

@@ -64,13 +64,14 @@ impl Dispatcher {
         self.paused_until = None;
         self.deferred = None;
         self.close_all(Waiting::Idle);
+        self.close_all(Waiting::Handshake);
         Ok(())
     }
 
     /// Ends all connections under the feet of whoever has them; whether all are let go of, or
     /// will not be.
     fn cut_off(&mut self, now: Instant) -> bool {
-        for waiting in [Waiting::Closing, Waiting::Idle, Waiting::Head] {
+        for waiting in Waiting::ALL {
             self.close_all(waiting);
         }
         while let Some(conn) = self.shared.shares.take_any() {

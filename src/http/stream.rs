@@ -1,5 +1,5 @@
 //! The seam below the server: a connection is bytes in, bytes out, and whether it holds bytes
-//! that the kernel does not know of. Plain TCP and UNIX sockets are here; TLS fits behind it.
+//! that the kernel does not know of. Plain TCP and UNIX sockets are here; TLS is in `tls`.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::buffer::Buffer;
 use super::limits::Limits;
+use super::tls::{ClientCertificate, Shaken};
 
 /// One connection as the server uses it.
 ///
@@ -31,6 +33,63 @@ pub(super) trait Connection: Read + Write + Send {
 
     /// The socket below, for waiting and for shutting down.
     fn socket(&self) -> &Arc<Socket>;
+
+    /// Whether the bytes on the socket are encrypted.
+    fn is_tls(&self) -> bool {
+        false
+    }
+
+    /// The certificate that the client has shown.
+    fn client_certificate(&self) -> Option<&Arc<ClientCertificate>> {
+        None
+    }
+
+    /// Whether a handshake has to be finished before anything can be read or written.
+    fn is_shaking(&self) -> bool {
+        false
+    }
+
+    /// Goes on with that handshake as far as what has arrived allows.
+    fn shake(&mut self) -> io::Result<Shaken> {
+        Ok(Shaken::Done)
+    }
+
+    /// Bytes that are held above the socket and were not read yet.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+
+    /// Whether bytes that a write has taken are still to be written to the socket, with
+    /// [`Connection::push`].
+    fn is_unsent(&self) -> bool {
+        false
+    }
+
+    /// Writes some of those; how many.
+    fn push(&mut self) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    /// Lends the buffers of a worker, until [`Connection::detach`].
+    fn attach(&mut self, _scratch: &mut Scratch) {}
+
+    /// Gives them back.
+    fn detach(&mut self, _scratch: &mut Scratch) {}
+
+    /// Writes a short answer without waiting; how much of it was taken.
+    fn write_now(&mut self, bytes: &[u8]) -> usize {
+        self.socket().write_now(bytes).unwrap_or(0)
+    }
+
+    /// Says, without waiting, that nothing more will be sent, where that is something to say.
+    fn farewell(&mut self) {}
+}
+
+/// Buffers of a worker which the connection at hand may use.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub(super) incoming: Buffer,
+    pub(super) outgoing: Buffer,
 }
 
 /// A connected socket.
@@ -69,7 +128,16 @@ impl Socket {
 
     /// Waits until there is something to read (or an end or an error), for at most `timeout`.
     pub(super) fn wait_readable(&self, timeout: Duration) -> io::Result<bool> {
-        let mut fds = [PollFd::new(self, PollFlags::IN)];
+        self.wait_for(PollFlags::IN, timeout)
+    }
+
+    /// Waits until something can be written (or until an error), for at most `timeout`.
+    pub(super) fn wait_writable(&self, timeout: Duration) -> io::Result<bool> {
+        self.wait_for(PollFlags::OUT, timeout)
+    }
+
+    fn wait_for(&self, what: PollFlags, timeout: Duration) -> io::Result<bool> {
+        let mut fds = [PollFd::new(self, what)];
         let ready = poll(&mut fds, Some(&timespec(timeout)));
         match ready {
             Ok(count) => Ok(count > 0),

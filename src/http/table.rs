@@ -49,8 +49,15 @@ pub(super) enum Waiting {
     Closing,
     /// The first byte of a request.
     Idle,
+    /// The rest of a handshake, or its first byte.
+    Handshake,
     /// The rest of a request head.
     Head,
+}
+
+impl Waiting {
+    /// All of them, in that order.
+    pub(super) const ALL: [Self; 4] = [Self::Closing, Self::Idle, Self::Handshake, Self::Head];
 }
 
 /// One connection between two requests or within a head.
@@ -62,6 +69,8 @@ pub(super) struct Conn {
     pub(super) scan: Scan,
     /// Set by the first byte of a head.
     pub(super) head_deadline: Option<Instant>,
+    /// Set for a connection that begins with a handshake, until that is done.
+    pub(super) handshake_deadline: Option<Instant>,
     /// Set when the closing begins.
     pub(super) closing_deadline: Option<Instant>,
     /// Bytes thrown away while closing.
@@ -70,6 +79,13 @@ pub(super) struct Conn {
     pub(super) is_watched: bool,
     /// A request that was read and waits for its turn, or whose turn it is.
     pub(super) turn: Option<Turn>,
+}
+
+impl Conn {
+    /// Bytes of an incomplete head, encrypted or not, that it holds while it waits.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.wire.input.len() + self.wire.connection.held_bytes()
+    }
 }
 
 struct Parked {
@@ -93,7 +109,7 @@ pub(super) struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
     open: usize,
-    deadlines: [BTreeSet<(Instant, u32)>; 3],
+    deadlines: [BTreeSet<(Instant, u32)>; Waiting::ALL.len()],
     clients: HashMap<IpAddr, usize>,
     /// Bytes of incomplete heads that the waiting connections hold.
     partial_heads_bytes: usize,
@@ -161,7 +177,7 @@ impl Table {
     /// Lets an open connection wait until `deadline`.
     pub(super) fn park(&mut self, conn: Box<Conn>, waiting: Waiting, deadline: Instant) {
         let slot = conn.token.slot;
-        self.partial_heads_bytes += conn.wire.input.len();
+        self.partial_heads_bytes += partial_head_bytes(&conn, waiting);
         self.deadlines[waiting as usize].insert((deadline, slot));
         self.slots[slot as usize].parked = Some(Parked {
             waiting,
@@ -177,7 +193,7 @@ impl Table {
             return None;
         }
         let parked = entry.parked.take()?;
-        self.partial_heads_bytes -= parked.conn.wire.input.len();
+        self.partial_heads_bytes -= partial_head_bytes(&parked.conn, parked.waiting);
         self.deadlines[parked.waiting as usize].remove(&(parked.deadline, token.slot));
         Some((parked.conn, parked.waiting))
     }
@@ -198,6 +214,11 @@ impl Table {
     pub(super) fn take_longest(&mut self, waiting: Waiting) -> Option<(Box<Conn>, Waiting)> {
         let slot = self.deadlines[waiting as usize].first()?.1;
         self.take_slot(slot)
+    }
+
+    /// How many connections wait for `waiting`.
+    pub(super) fn count(&self, waiting: Waiting) -> usize {
+        self.deadlines[waiting as usize].len()
     }
 
     fn take_slot(&mut self, slot: u32) -> Option<(Box<Conn>, Waiting)> {
@@ -222,5 +243,14 @@ impl Table {
     /// The sockets of all open connections.
     pub(super) fn sockets(&self) -> impl Iterator<Item = &Socket> {
         self.slots.iter().filter_map(|slot| slot.socket.as_deref())
+    }
+}
+
+/// What a waiting connection counts for in the sum over all incomplete heads. Handshakes have a
+/// bound of their own.
+fn partial_head_bytes(conn: &Conn, waiting: Waiting) -> usize {
+    match waiting {
+        Waiting::Handshake => 0,
+        Waiting::Closing | Waiting::Idle | Waiting::Head => conn.held_bytes(),
     }
 }

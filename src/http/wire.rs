@@ -15,6 +15,8 @@ pub(super) struct Wire {
     pub(super) input: Buffer,
     /// Bytes written since the connection was accepted.
     pub(super) written: u64,
+    /// Whether a response was cut off: the client must not take the end for one that was meant.
+    pub(super) is_cut_off: bool,
 }
 
 /// What one read of a request head found.
@@ -28,6 +30,15 @@ pub(super) enum Arrived {
 }
 
 impl Wire {
+    pub(super) fn new(connection: Box<dyn Connection>) -> Self {
+        Self {
+            connection,
+            input: Buffer::new(),
+            written: 0,
+            is_cut_off: false,
+        }
+    }
+
     /// Reads once into the input buffer, waiting no longer than the socket's own read timeout.
     pub(super) fn read_ahead(&mut self, capacity: usize) -> io::Result<Arrived> {
         let room = self.input.room(capacity);
@@ -73,6 +84,10 @@ impl Wire {
                         .wait_readable(left)
                         .map_err(BodyError::from_io)?;
                 }
+                // Over TLS: the connection has ended and nobody has said that it would.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    return Err(BodyError::Truncated);
+                }
                 Err(error) => return Err(BodyError::from_io(error)),
             }
         }
@@ -107,7 +122,7 @@ impl Wire {
             first = &first[of_first..];
             second = &second[(count - of_first).min(second.len())..];
         }
-        Ok(())
+        self.push_all(pace)
     }
 
     /// Writes all of `bytes`, telling the kernel that more follows at once.
@@ -119,9 +134,28 @@ impl Wire {
         Ok(())
     }
 
+    /// Waits until everything that was written is on its way.
+    fn push_all(&mut self, pace: &mut Pace) -> io::Result<()> {
+        while self.connection.is_unsent() {
+            self.attempt(pace, |connection| connection.push())?;
+        }
+        Ok(())
+    }
+
     /// One attempt to write with `write`, repeated when interrupted. No progress at all within
     /// the socket's write timeout, or too little within the pace's window, is `TimedOut`.
     pub(super) fn write_once(
+        &mut self,
+        pace: &mut Pace,
+        write: impl FnMut(&mut dyn Connection) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        self.push_all(pace)?;
+        let count = self.attempt(pace, write)?;
+        self.written += count as u64;
+        Ok(count)
+    }
+
+    fn attempt(
         &mut self,
         pace: &mut Pace,
         mut write: impl FnMut(&mut dyn Connection) -> io::Result<usize>,
@@ -131,7 +165,6 @@ impl Wire {
             match write(&mut *self.connection) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => {
-                    self.written += count as u64;
                     let slow = pace.add(start.elapsed(), count as u64);
                     return slow
                         .map(|()| count)

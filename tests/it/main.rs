@@ -37,6 +37,7 @@ mod start;
 mod support;
 mod tags;
 mod tidy;
+mod tls;
 mod tokens;
 mod upload;
 mod wire;

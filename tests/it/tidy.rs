@@ -18,7 +18,7 @@ const LONG_FUNCTIONS: [(&str, &str); 1] = [
 
 /// Names that may be used in one place only: what to look for, where it may stand, and what to do
 /// elsewhere.
-const PLACES: [(&[&str], &[&str], &str); 6] = [
+const PLACES: [(&[&str], &[&str], &str); 7] = [
     (
         &["rusqlite", "SELECT ", "INSERT ", "DELETE FROM", "PRAGMA "],
         &["src/store/catalog/"],
@@ -34,6 +34,11 @@ const PLACES: [(&[&str], &[&str], &str); 6] = [
         ],
         &["src/http/"],
         "sockets are in the HTTP server and client: go through their types",
+    ),
+    (
+        &["rustls::", "rcgen::"],
+        &["src/http/tls/"],
+        "TLS is in `http::tls`: go through its types",
     ),
     (
         &[
@@ -52,6 +57,8 @@ const PLACES: [(&[&str], &[&str], &str); 6] = [
             "src/auth/htpasswd/watch.rs",
             "src/commands/serve.rs",
             "src/logging/sink.rs",
+            // Certificates and keys that were just made.
+            "src/commands/cert.rs",
             // Opening the folder is part of wiring.
             "src/serve.rs",
             // The keys of a token server, which its operator names.

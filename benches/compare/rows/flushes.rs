@@ -63,7 +63,7 @@ const MANY_KILOBYTES: &str = "kB written/push with 8 clients";
 /// Flushes and kB per push with one client, then with several.
 fn count(context: &Context<'_>, mount: &LoopMount, kind: Kind) -> Outcome<[f64; 4]> {
     let pushes = context.scale.flush_pushes;
-    let server = Server::start(kind, &context.options.coracle, mount.path())?;
+    let server = Server::start(kind, &context.options.coracle, mount.path(), None)?;
     let images = |seed, count| Image::many(seed, count, LAYERS, context.scale.layer_small_bytes);
     // Folders and files that every server makes once are not part of a push.
     share(server.address, 1, &images(7_000, 4), push_image)?;

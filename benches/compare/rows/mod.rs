@@ -8,6 +8,7 @@ mod push;
 mod requests;
 mod size;
 mod start;
+mod tls;
 
 use std::path::Path;
 use std::time::Instant;
@@ -16,6 +17,7 @@ use crate::Outcome;
 use crate::options::{Options, Scale};
 use crate::peers::{Kind, Server};
 use crate::report::RowReport;
+use crate::tls::Material;
 use crate::work::WorkFolder;
 
 /// Everything a row needs besides its report.
@@ -48,12 +50,17 @@ impl<'a> Context<'a> {
 
     /// Starts a server on a fresh folder.
     pub fn start(&self, kind: Kind) -> Outcome<Server> {
-        Server::start(kind, &self.options.coracle, self.folder.path())
+        Server::start(kind, &self.options.coracle, self.folder.path(), None)
+    }
+
+    /// Starts a server on a fresh folder that speaks TLS with this certificate.
+    pub fn start_tls(&self, kind: Kind, tls: &Material) -> Outcome<Server> {
+        Server::start(kind, &self.options.coracle, self.folder.path(), Some(tls))
     }
 
     /// Starts a server on `folder`, which outlives it.
     pub fn start_on(&self, kind: Kind, folder: &Path) -> Outcome<Server> {
-        Server::start_on(kind, &self.options.coracle, folder)
+        Server::start_on(kind, &self.options.coracle, folder, None)
     }
 }
 
@@ -93,6 +100,21 @@ const ROWS: &[Row] = &[
         id: "pull-large",
         work: "pull 100 MB layers, 2 clients",
         measure: pull::large,
+    },
+    Row {
+        id: "tls-pull",
+        work: "TLS pull of 100 MB layers, 2 clients",
+        measure: tls::pull,
+    },
+    Row {
+        id: "tls-connections",
+        work: "new TLS connections with one request each, 16 clients, no resumption",
+        measure: tls::connections,
+    },
+    Row {
+        id: "tls-idle",
+        work: "resident memory with 10,000 idle TLS connections",
+        measure: tls::idle,
     },
     Row {
         id: "blob-head",
@@ -148,9 +170,18 @@ pub struct Peers {
 impl Peers {
     /// Starts servers of these kinds on fresh folders; an error when none of them starts.
     pub fn start(context: &Context<'_>, report: &mut RowReport, kinds: &[Kind]) -> Outcome<Self> {
+        Self::start_with(report, kinds, |kind| context.start(kind))
+    }
+
+    /// As [`Peers::start`], each with `start`.
+    pub fn start_with(
+        report: &mut RowReport,
+        kinds: &[Kind],
+        start: impl Fn(Kind) -> Outcome<Server>,
+    ) -> Outcome<Self> {
         let mut servers = Vec::new();
         for kind in kinds {
-            match context.start(*kind) {
+            match start(*kind) {
                 Ok(server) => servers.push(server),
                 Err(error) => report.fail(kind.name(), &error),
             }

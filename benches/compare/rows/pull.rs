@@ -19,7 +19,7 @@ use crate::system::{MB, cpu_seconds};
 const SMALL_CLIENTS: usize = 8;
 const LARGE_CLIENTS: usize = 2;
 /// Large layers that are pulled over and over.
-const LARGE_LAYERS: usize = 4;
+pub const LARGE_LAYERS: usize = 4;
 const REPOSITORY: &str = "bench/large";
 
 /// Small images, over and over for the same time.
@@ -61,7 +61,21 @@ pub fn large(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
     let kinds = [Kind::Coracle, Kind::Nginx, Kind::DockerRegistry];
     let mut peers = Peers::start(context, report, &kinds)?;
     let layers = LargeBlobs::new(4_000, scale.layer_large_bytes).take(LARGE_LAYERS);
-    peers.turn(report, 0, |server| provide(server, &layers));
+    large_rounds(context, report, &mut peers, &layers);
+    report.judge_ratio("coracle", "nginx", "MB/s", Goal::AtLeast(0.95));
+    report.judge_ratio("coracle", "nginx", "CPU s/GB", Goal::AtMost(1.2));
+    Ok(())
+}
+
+/// Lets servers give out large layers in turns, and reports rates and costs.
+pub fn large_rounds(
+    context: &Context<'_>,
+    report: &mut RowReport,
+    peers: &mut Peers,
+    layers: &[Blob],
+) {
+    let scale = &context.scale;
+    peers.turn(report, 0, |server| provide(server, layers));
     rustix::fs::sync();
     let window = Duration::from_millis(scale.window_ms);
     let (mut rates, mut costs) = (Figures::default(), Figures::default());
@@ -69,10 +83,10 @@ pub fn large(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
         let reached = peers.turn(report, round, |server| {
             let before = cpu_seconds(server.pid())?;
             let pulled = repeat(
-                server.address,
+                server.target(),
                 LARGE_CLIENTS,
                 window,
-                &layers,
+                layers,
                 |it, layer| pull_blob(it, REPOSITORY, layer),
             )?;
             let used = cpu_seconds(server.pid())? - before;
@@ -89,9 +103,6 @@ pub fn large(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
     }
     rates.report(report, "MB/s");
     costs.report(report, "CPU s/GB");
-    report.judge_ratio("coracle", "nginx", "MB/s", Goal::AtLeast(0.95));
-    report.judge_ratio("coracle", "nginx", "CPU s/GB", Goal::AtMost(1.2));
-    Ok(())
 }
 
 /// Puts blobs where a server gives them out: pushed, or as files; then reads each back whole.

@@ -228,15 +228,15 @@ fn unix_sockets_are_served_replaced_when_stale_and_removed() {
     let (app, _notes) = App::silent();
     let app = Arc::new(app);
     let server = Server::bind(&addresses, Limits::default(), app.clone()).unwrap();
-    let bound = server.local_addresses();
-    assert_eq!(bound[0], addresses[0]);
+    let bound = server.local_endpoints();
+    assert_eq!(bound[0].address, addresses[0]);
     let taken = Server::bind(&addresses[..1], Limits::default(), app).unwrap_err();
     assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
     assert!(taken.to_string().contains("s.sock"), "{taken}");
     let handle = server.handle();
     let thread = std::thread::spawn(move || server.run());
     assert!(ask_unix(&path).ends_with("\r\n\r\nGET /u"));
-    let ListenAddress::Tcp(address) = bound[1] else {
+    let ListenAddress::Tcp(address) = bound[1].address else {
         panic!("{bound:?}")
     };
     let mut client = Client::connect(address);

@@ -11,4 +11,8 @@ mod limits;
 mod sending;
 mod stopping;
 mod support;
+mod tls;
+mod tls_clients;
+mod tls_hostile;
+mod tls_support;
 mod turns;

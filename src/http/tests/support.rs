@@ -7,9 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustls::ClientConnection;
+
+use crate::http::tls::Tls;
 use crate::http::{
-    BodyError, Handler, Limits, ListenAddress, Refusal, Request, Response, ResponseBody, Sent,
-    Server, ServerHandle,
+    BodyError, Endpoint, Handler, Limits, ListenAddress, Refusal, Request, Response, ResponseBody,
+    Sent, Server, ServerHandle,
 };
 
 /// A test that waits this long has hung. Nothing is measured by it.
@@ -181,9 +184,44 @@ impl TestServer {
         notes: Receiver<Note>,
         gate: Sender<()>,
     ) -> Self {
-        let any = [ListenAddress::Tcp(([127, 0, 0, 1], 0).into())];
-        let server = Server::bind(&any, limits, handler).unwrap();
-        let ListenAddress::Tcp(address) = server.local_addresses()[0].clone() else {
+        Self::start_at(None, limits, handler, notes, gate)
+    }
+
+    /// With the test application, over TLS.
+    pub(super) fn start_tls(limits: Limits, tls: Arc<Tls>) -> Self {
+        let (notes_in, notes) = channel();
+        let (gate_in, gate) = channel();
+        let app = App {
+            notes: Mutex::new(notes_in),
+            gate: Mutex::new(gate),
+        };
+        Self::start_at(Some(tls), limits, Arc::new(app), notes, gate_in)
+    }
+
+    /// With this handler, over TLS.
+    pub(super) fn start_tls_handler(tls: Arc<Tls>, handler: Arc<dyn Handler>) -> Self {
+        Self::start_at(
+            Some(tls),
+            Limits::default(),
+            handler,
+            channel().1,
+            channel().0,
+        )
+    }
+
+    fn start_at(
+        tls: Option<Arc<Tls>>,
+        limits: Limits,
+        handler: Arc<dyn Handler>,
+        notes: Receiver<Note>,
+        gate: Sender<()>,
+    ) -> Self {
+        let any = Endpoint {
+            address: ListenAddress::Tcp(([127, 0, 0, 1], 0).into()),
+            tls,
+        };
+        let server = Server::bind(&[any], limits, handler).unwrap();
+        let ListenAddress::Tcp(address) = server.local_endpoints()[0].address.clone() else {
             panic!("a TCP address was asked for");
         };
         let handle = server.handle();
@@ -242,13 +280,7 @@ impl TestServer {
 
     /// The server answers as it should: nothing that happened before has hurt it.
     pub(super) fn assert_well(&self) {
-        let mut client = self.connect();
-        client.send("GET /well HTTP/1.1\r\nHost: a\r\n\r\n");
-        let answer = client.response();
-        assert_eq!(
-            (answer.status, answer.text()),
-            (200, "GET /well".to_owned())
-        );
+        assert_well_for(self.connect());
     }
 }
 
@@ -292,6 +324,10 @@ impl Answer {
 /// One connection to the server.
 pub(super) struct Client {
     pub(super) stream: TcpStream,
+    /// Where the connection is encrypted.
+    pub(super) tls: Option<Box<ClientConnection>>,
+    /// Whether it ended without a word that it would.
+    pub(super) is_truncated: bool,
     /// What was read and not yet looked at.
     ahead: Vec<u8>,
 }
@@ -307,12 +343,26 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         Self {
             stream,
+            tls: None,
+            is_truncated: false,
             ahead: Vec::new(),
         }
     }
 
     pub(super) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).unwrap();
+        self.try_send(bytes).unwrap();
+    }
+
+    /// As [`Client::send`], where the server may have closed the connection.
+    pub(super) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => {
+                let mut stream = rustls::Stream::new(&mut **tls, &mut self.stream);
+                stream.write_all(bytes.as_ref())?;
+                stream.flush()
+            }
+            None => self.stream.write_all(bytes.as_ref()),
+        }
     }
 
     /// Says that nothing more will be sent.
@@ -328,13 +378,21 @@ impl Client {
     /// Reads some bytes; false at the end of the connection, however it ended.
     fn read_more(&mut self) -> bool {
         let mut bytes = vec![0; 65_536];
-        match self.stream.read(&mut bytes) {
+        let read = match &mut self.tls {
+            Some(tls) => rustls::Stream::new(&mut **tls, &mut self.stream).read(&mut bytes),
+            None => self.stream.read(&mut bytes),
+        };
+        match read {
             Ok(0) => false,
             Ok(count) => {
                 self.ahead.extend_from_slice(&bytes[..count]);
                 true
             }
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                self.is_truncated = true;
+                false
+            }
             Err(error) => panic!("reading from the server: {error}"),
         }
     }
@@ -352,6 +410,17 @@ impl Client {
                 String::from_utf8_lossy(&self.ahead)
             );
         }
+    }
+
+    /// Whether anything comes before the end of the connection, also where that is an alert.
+    pub(super) fn is_answered(&mut self) -> bool {
+        let Some(tls) = &mut self.tls else {
+            return self.read_more();
+        };
+        let mut byte = [0];
+        rustls::Stream::new(&mut **tls, &mut self.stream)
+            .read(&mut byte)
+            .is_ok_and(|count| count > 0)
     }
 
     /// Reads a response to anything but a HEAD.
@@ -406,4 +475,14 @@ pub(super) fn assert_busy(client: &mut Client) {
     );
     assert_eq!(answer.header("X-Refused"), Some("yes"));
     assert_eq!(client.rest(), "");
+}
+
+/// As [`TestServer::assert_well`], to this client.
+pub(super) fn assert_well_for(mut client: Client) {
+    client.send("GET /well HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = client.response();
+    assert_eq!(
+        (answer.status, answer.text()),
+        (200, "GET /well".to_owned())
+    );
 }

@@ -13,6 +13,7 @@ mod payload;
 mod podman;
 mod sandbox;
 mod skopeo;
+mod tls;
 mod tree;
 mod umoci;
 

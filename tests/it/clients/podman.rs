@@ -4,7 +4,7 @@ use super::payload::{self, BUSYBOX};
 use super::{Sandbox, require};
 use crate::support::Server;
 
-fn sandbox() -> Option<Sandbox> {
+pub(super) fn sandbox() -> Option<Sandbox> {
     let mut sandbox = require(&["podman", "runc", "conmon", BUSYBOX])?.with_containers()?;
     // Its locks in a file: the shared memory they are in otherwise belongs to the whole machine.
     let config = sandbox.write("containers.conf", "[engine]\nlock_type = \"file\"\n");
@@ -14,7 +14,7 @@ fn sandbox() -> Option<Sandbox> {
 
 /// Runs `podman` with all of its state in the sandbox; it has to succeed.
 #[track_caller]
-fn podman(sandbox: &Sandbox, arguments: &[&str]) -> String {
+pub(super) fn podman(sandbox: &Sandbox, arguments: &[&str]) -> String {
     let (root, run) = (sandbox.arg("storage"), sandbox.arg("storage-run"));
     let temporary = sandbox.arg("tmp");
     let place = ["--root", &root, "--runroot", &run, "--tmpdir", &temporary];

@@ -3,10 +3,13 @@
 //! It never retries and never follows a redirect: what a test sends is what the server sees.
 
 use super::Response;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::fmt::Write as _;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a read or a write may stand still before the test fails.
@@ -21,10 +24,13 @@ pub struct Client {
     closing: bool,
     /// The head of the last request that was sent, for messages of failure.
     request: String,
+    /// How TLS is spoken, and the name that is asked for.
+    tls: Option<(Arc<ClientConfig>, String)>,
 }
 
 enum Socket {
     Tcp(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
     Unix(UnixStream),
 }
 
@@ -37,7 +43,28 @@ impl Client {
             stream: None,
             closing: false,
             request: String::new(),
+            tls: None,
         }
+    }
+
+    /// Speaks TLS with a server at `https://host:port`, asking for `name`.
+    pub fn with_tls(mut self, config: &Arc<ClientConfig>, name: &str) -> Client {
+        self.tls = Some((Arc::clone(config), name.to_owned()));
+        self
+    }
+
+    /// The state of TLS on the connection that is open.
+    #[track_caller]
+    pub fn tls(&self) -> &ClientConnection {
+        match self.stream.as_ref().map(BufReader::get_ref) {
+            Some(Socket::Tls(stream)) => &stream.conn,
+            _ => panic!("no TLS connection is open"),
+        }
+    }
+
+    /// Opens the connection, with its handshake.
+    pub fn try_connect(&mut self) -> io::Result<()> {
+        self.stream().map(drop)
     }
 
     /// Adds a header to every request that is made by method (`get`, `put`, …).
@@ -138,7 +165,9 @@ impl Client {
 
     /// Sends exactly these bytes, or says why that was not possible.
     pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream()?.get_mut().write_all(bytes)
+        let socket = self.stream()?.get_mut();
+        socket.write_all(bytes)?;
+        socket.flush()
     }
 
     /// Names what the next response answers, where no request was sent by method. A name that
@@ -222,7 +251,9 @@ impl Client {
     }
 
     fn host(&self) -> &str {
-        self.url.strip_prefix("http://").unwrap_or("localhost")
+        let host = self.url.strip_prefix("http://");
+        host.or_else(|| self.url.strip_prefix("https://"))
+            .unwrap_or("localhost")
     }
 
     /// Bytes beyond the last response (a body after HEAD, say) would be taken for the next one.
@@ -239,7 +270,10 @@ impl Client {
 
     fn stream(&mut self) -> io::Result<&mut BufReader<Socket>> {
         if !self.is_kept_alive() {
-            self.stream = Some(BufReader::new(Socket::connect(&self.url)?));
+            self.stream = Some(BufReader::new(Socket::connect(
+                &self.url,
+                self.tls.as_ref(),
+            )?));
             self.closing = false;
         }
         Ok(self.stream.as_mut().expect("it was just put there"))
@@ -247,23 +281,38 @@ impl Client {
 }
 
 impl Socket {
-    fn connect(url: &str) -> io::Result<Socket> {
+    fn connect(url: &str, tls: Option<&(Arc<ClientConfig>, String)>) -> io::Result<Socket> {
         if let Some(path) = url.strip_prefix("unix:") {
             let stream = UnixStream::connect(path)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
             return Ok(Socket::Unix(stream));
         }
-        let stream = TcpStream::connect(url.trim_start_matches("http://"))?;
+        let host = url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(host.trim_start_matches("https://"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Socket::Tcp(stream))
+        let Some((config, name)) = tls else {
+            return Ok(Socket::Tcp(stream));
+        };
+        let name = ServerName::try_from(name.clone()).map_err(io::Error::other)?;
+        let mut connection =
+            ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream)?;
+        }
+        Ok(Socket::Tls(Box::new(StreamOwned::new(connection, stream))))
     }
 
-    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+    fn shutdown(&mut self, how: Shutdown) -> io::Result<()> {
         match self {
             Socket::Tcp(stream) => stream.shutdown(how),
+            Socket::Tls(stream) => {
+                stream.conn.send_close_notify();
+                stream.conn.write_tls(&mut stream.sock)?;
+                stream.sock.shutdown(how)
+            }
             Socket::Unix(stream) => stream.shutdown(how),
         }
     }
@@ -273,6 +322,7 @@ impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(stream) => stream.read(buffer),
+            Socket::Tls(stream) => stream.read(buffer),
             Socket::Unix(stream) => stream.read(buffer),
         }
     }
@@ -282,11 +332,15 @@ impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(stream) => stream.write(bytes),
+            Socket::Tls(stream) => stream.write(bytes),
             Socket::Unix(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Socket::Tls(stream) => stream.flush(),
+            Socket::Tcp(_) | Socket::Unix(_) => Ok(()),
+        }
     }
 }

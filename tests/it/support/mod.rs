@@ -17,6 +17,7 @@ mod response;
 mod server;
 pub mod session;
 mod tests;
+pub mod tls;
 mod wait;
 
 pub use client::Client;

@@ -5,12 +5,13 @@
 
 use super::Client;
 use rustix::process::{Pid, Signal, kill_process};
+use rustls::ClientConfig;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -267,9 +268,9 @@ impl Server {
     /// The address as image references carry it: `127.0.0.1:40123`.
     #[track_caller]
     pub fn host(&self) -> &str {
-        self.url
-            .strip_prefix("http://")
-            .expect("a server on plain TCP")
+        let host = self.url.strip_prefix("http://");
+        host.or_else(|| self.url.strip_prefix("https://"))
+            .expect("a server on TCP")
     }
 
     /// A new connection's worth of client; it connects at its first request.
@@ -279,6 +280,11 @@ impl Server {
             Some(value) => client.with_header("Authorization", value),
             None => client,
         }
+    }
+
+    /// As [`Server::client`], for a server that speaks TLS.
+    pub fn tls_client(&self, config: &Arc<ClientConfig>) -> Client {
+        self.client().with_tls(config, "localhost")
     }
 
     /// Everything the program has logged so far, over all its starts.

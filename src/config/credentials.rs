@@ -1,0 +1,107 @@
+//! Paths that name a credential: systemd puts those into a folder that only the service can read,
+//! and names that folder in the environment (`LoadCredential=`, `ImportCredential=`).
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::error::{ConfigError, Origin, Problem};
+use super::settings::KEYS;
+use super::value::Value;
+
+/// What such a path begins with.
+const PREFIX: &str = "credential:";
+/// The variable that names the folder.
+const VARIABLE: &str = "CREDENTIALS_DIRECTORY";
+
+/// The folder of credentials, from the environment.
+pub(super) fn folder(environment: &[(OsString, OsString)]) -> Option<PathBuf> {
+    environment
+        .iter()
+        .find(|(name, value)| name == VARIABLE && !value.is_empty())
+        .map(|(_, value)| PathBuf::from(value))
+}
+
+/// The values, in the order of [`KEYS`], with credentials replaced by their paths.
+///
+/// # Errors
+/// A credential cannot be there.
+pub(super) fn resolve(
+    values: &[(Value, Origin)],
+    folder: Option<&Path>,
+) -> Result<Vec<Value>, ConfigError> {
+    let mut problems = Vec::new();
+    let mut resolved = Vec::with_capacity(values.len());
+    for ((value, origin), key) in values.iter().zip(KEYS) {
+        let mut path_of = |path: &PathBuf| {
+            find(path, folder).unwrap_or_else(|why| {
+                let written = path.to_string_lossy();
+                let problem = Problem::of_value(key.path(), &written, origin.clone(), why);
+                problems.push(problem);
+                path.clone()
+            })
+        };
+        resolved.push(match value {
+            Value::Path(Some(path)) => Value::Path(Some(path_of(path))),
+            Value::Paths(paths) => Value::Paths(paths.iter().map(path_of).collect()),
+            other => other.clone(),
+        });
+    }
+    ConfigError::unless_empty(problems)?;
+    Ok(resolved)
+}
+
+fn find(path: &Path, folder: Option<&Path>) -> Result<PathBuf, String> {
+    let Some(name) = path.to_str().and_then(|path| path.strip_prefix(PREFIX)) else {
+        return Ok(path.to_owned());
+    };
+    if Path::new(name).file_name() != Some(OsStr::new(name)) {
+        return Err(format!("must be {PREFIX}NAME with a name and no path"));
+    }
+    let folder = folder.ok_or_else(|| {
+        format!(
+            "names a credential, but {VARIABLE} is not set: hand it over with \
+             LoadCredential={name} in the service's unit, or write a path"
+        )
+    })?;
+    Ok(folder.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path_of(path: &str, folder: Option<&str>) -> Result<PathBuf, String> {
+        find(Path::new(path), folder.map(Path::new))
+    }
+
+    #[test]
+    fn a_credential_is_a_file_in_its_folder() {
+        let there = Some("/run/credentials/coracle.service");
+        let path = path_of("credential:key.pem", there).unwrap();
+        assert_eq!(path, Path::new("/run/credentials/coracle.service/key.pem"));
+        assert_eq!(
+            path_of("/etc/key.pem", None).unwrap(),
+            Path::new("/etc/key.pem")
+        );
+        for wrong in [
+            "credential:",
+            "credential:a/b",
+            "credential:..",
+            "credential:/etc/key",
+        ] {
+            let why = path_of(wrong, there).unwrap_err();
+            assert!(why.contains("credential:NAME"), "{wrong}: {why}");
+        }
+        let why = path_of("credential:key.pem", None).unwrap_err();
+        assert!(why.contains("CREDENTIALS_DIRECTORY is not set"), "{why}");
+        assert!(why.contains("LoadCredential=key.pem"), "{why}");
+    }
+
+    #[test]
+    fn the_folder_comes_from_the_environment() {
+        let variable = |value: &str| [(OsString::from(VARIABLE), OsString::from(value))];
+        assert_eq!(folder(&variable("/run/c")), Some("/run/c".into()));
+        assert_eq!(folder(&variable("")), None);
+        assert_eq!(folder(&[]), None);
+    }
+}
