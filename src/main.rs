@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use coracle::auth::explain::Question;
-use coracle::cli::{self, AccessCommand, CertCommand, Cli, Command, ConfigCommand, ExplainArgs};
+use coracle::cli::{self, AccessCommand, CertCommand, CheckArgs, Cli, Command, ConfigCommand};
 use coracle::commands::{access, cert, check, config, serve, token, user, version};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
@@ -43,11 +43,10 @@ enum Failure {
 impl Failure {
     fn exit(&self) -> Exit {
         match self {
-            Self::Configuration(_) => Exit::Configuration,
+            Self::Configuration(_) | Self::Command(Error::Setting(_)) => Exit::Configuration,
             Self::Command(Error::Store(error)) => error.into(),
             Self::Command(Error::Io(error)) => Exit::of_io(error),
             Self::Command(Error::Tls(error)) => Exit::of_tls(error),
-            Self::Command(Error::Setting(_)) => Exit::Configuration,
         }
     }
 }
@@ -87,41 +86,26 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             serve::run(settings)?;
             Ok(Exit::Ok)
         }
-        Command::Check(args) => {
-            let mut settings = Settings::load(&cli.sources())?;
-            // What is checked is a folder, whatever the server would serve from.
-            settings.storage.memory = false;
-            settings.auth.htpasswd = None;
-            settings.log.access = false;
-            start_log(&settings);
-            let options = CheckOptions {
-                deep: args.deep,
-                repair: args.repair,
-            };
-            Ok(check::run(
-                settings,
-                options,
-                check::Output {
-                    json: args.json,
-                    quiet: args.quiet,
-                },
-            )?)
-        }
+        Command::Check(args) => run_check(cli, args),
         Command::User { command } => {
-            let settings = Settings::load(&cli.sources())?;
-            start_log(&without_requests(&settings));
-            user::run(settings, command)?;
+            user::run(quiet_settings(cli)?, command)?;
             Ok(Exit::Ok)
         }
         Command::Token { command } => {
-            let settings = Settings::load(&cli.sources())?;
-            start_log(&without_requests(&settings));
-            token::run(settings, command)?;
+            token::run(quiet_settings(cli)?, command)?;
             Ok(Exit::Ok)
         }
         Command::Access {
             command: AccessCommand::Explain(args),
-        } => explain(cli, args),
+        } => {
+            let settings = quiet_settings(cli)?;
+            let question = Question {
+                who: args.who.clone(),
+                repository: args.repository.clone(),
+                action: args.action,
+            };
+            Ok(access::explain(settings, &question, args.json)?)
+        }
         Command::Config { command } => run_config(cli, command),
         Command::Cert { command } => run_cert(cli, command),
         Command::Version(args) => {
@@ -129,17 +113,6 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
     }
-}
-
-fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit, Failure> {
-    let settings = Settings::load(&cli.sources())?;
-    start_log(&without_requests(&settings));
-    let question = Question {
-        who: args.who.clone(),
-        repository: args.repository.clone(),
-        action: args.action,
-    };
-    Ok(access::explain(settings, &question, args.json)?)
 }
 
 fn run_config(cli: &Cli, command: &ConfigCommand) -> Result<Exit, Failure> {
@@ -174,12 +147,33 @@ fn run_cert(cli: &Cli, command: &CertCommand) -> Result<Exit, Failure> {
     }
 }
 
-/// Settings for the log of a command that prints its outcome itself.
-fn without_requests(settings: &Settings) -> Settings {
-    let mut settings = settings.clone();
+fn run_check(cli: &Cli, args: &CheckArgs) -> Result<Exit, Failure> {
+    let mut settings = Settings::load(&cli.sources())?;
+    // What is checked is a folder, whatever the server would serve from and whom it would let in.
+    let defaults = Settings::default();
+    settings.storage.memory = false;
+    settings.auth = defaults.auth;
+    settings.token = defaults.token;
+    settings.log.access = false;
+    start_log(&settings);
+    let options = CheckOptions {
+        deep: args.deep,
+        repair: args.repair,
+    };
+    let output = check::Output {
+        json: args.json,
+        quiet: args.quiet,
+    };
+    Ok(check::run(settings, options, output)?)
+}
+
+/// The settings of a command that prints its outcome itself; the log has only what else happens.
+fn quiet_settings(cli: &Cli) -> Result<Settings, ConfigError> {
+    let mut settings = Settings::load(&cli.sources())?;
     settings.log.access = false;
     settings.log.audit = false;
-    settings
+    start_log(&settings);
+    Ok(settings)
 }
 
 fn start_log(settings: &Settings) {

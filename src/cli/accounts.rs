@@ -142,9 +142,11 @@ impl UserCommand {
         match self {
             Self::Add { common, .. }
             | Self::Passwd { common, .. }
-            | Self::Groups { common, .. } => common,
-            Self::Disable(args) | Self::Enable(args) | Self::Remove(args) => &args.common,
-            Self::List(common) => common,
+            | Self::Groups { common, .. }
+            | Self::Disable(UserNameArgs { common, .. })
+            | Self::Enable(UserNameArgs { common, .. })
+            | Self::Remove(UserNameArgs { common, .. })
+            | Self::List(common) => common,
         }
     }
 }

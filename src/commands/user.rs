@@ -34,7 +34,7 @@ pub fn run(settings: Settings, command: &UserCommand) -> Result<(), Error> {
 
 fn carry_out(admin: &Admin, command: &UserCommand, json: bool) -> Result<(), Error> {
     let (command, what) = match command.clone() {
-        UserCommand::List(_) => return Ok(list(admin, json)?),
+        UserCommand::List(_) => return list(admin, json),
         UserCommand::Add {
             name,
             groups,

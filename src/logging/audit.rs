@@ -99,7 +99,7 @@ pub struct AuditRecord<'a> {
     pub actor: &'a str,
     /// The name that somebody tried to be who was not verified.
     pub attempted: &'a str,
-    /// The client's address; that of the thread's request when it is left empty.
+    /// The client's address, for where the thread answers no request.
     pub client: &'a str,
     /// The user or token that it was done to: `user:ada`.
     pub account: &'a str,
@@ -160,7 +160,9 @@ pub struct AuditedRequest(());
 impl AuditedRequest {
     /// From now on this thread answers this request.
     pub fn begin(id: &str, client: impl fmt::Display) -> Self {
-        REQUEST.set(Some((id.to_owned(), client.to_string())));
+        if MODE.load(Ordering::Relaxed) != OFF {
+            REQUEST.set(Some((id.to_owned(), client.to_string())));
+        }
         Self(())
     }
 }
@@ -183,9 +185,7 @@ pub fn audit(record: &AuditRecord<'_>) {
         if record.request_id.is_empty() {
             record.request_id = id;
         }
-        if record.client.is_empty() {
-            record.client = client;
-        }
+        record.client = client;
     }
     if mode == AS_JSON {
         log::info!(target: TARGET, "{}", Json(&record));

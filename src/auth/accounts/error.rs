@@ -59,7 +59,7 @@ impl fmt::Display for AccountError {
             ),
             Self::Pattern(text, error) => write!(f, "the pattern {text:?} {error}"),
             Self::Action(text) => {
-                write!(f, "{text:?} is no action; {}", ActionError)
+                write!(f, "{text:?} is no action; {ActionError}")
             }
             Self::Bounds(what) => f.write_str(what),
             Self::Clock => f.write_str(

@@ -1,4 +1,5 @@
-//! Whom a name means: a user of the catalog, one of the htpasswd file, or nobody, who costs as much.
+//! Whom a name means: a user of the catalog, one of the htpasswd file, or nobody, who costs as
+//! much.
 
 use sha2::{Digest as _, Sha256};
 
@@ -55,7 +56,8 @@ impl Logins {
             Some(Err(error)) => {
                 let name = &row.name;
                 log::error!(
-                    "the stored hash of user {name} {error}; set it again with `coracle user passwd`"
+                    "the stored hash of user {name} {error}; set it again with `coracle user \
+                     passwd`"
                 );
                 (PasswordHash::dummy(self.accounts.cost()), "damaged hash")
             }

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use super::Logins;
 use super::candidate::Candidate;
-use super::{LoginRefusal, Logins};
 use crate::auth::identity::Identity;
 use crate::auth::password::known::Memory;
 use crate::auth::password::pool::{Attempt, Busy, Verdict};
+use crate::auth::principal::LoginRefusal;
 use crate::auth::secret::{Secret, is_machine_secret};
 use crate::auth::throttle::Network;
 use crate::logging::{AuditRecord, Event, audit};

@@ -53,8 +53,8 @@ fn bench() -> Bench {
     bench
 }
 
-fn address(text: &str) -> Option<IpAddr> {
-    Some(text.parse().unwrap())
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
 }
 
 fn say(result: &Result<Identity, LoginRefusal>) -> String {
@@ -100,7 +100,9 @@ impl Bench {
     /// What came of a login from an address, some seconds after the start.
     fn login_from(&self, client: &str, after: u64, user: &str, password: &str) -> String {
         let now = self.start + Duration::from_secs(after);
-        say(&self.logins.verify_at(user, password, address(client), now))
+        say(&self
+            .logins
+            .verify_at(user, password, Some(address(client)), now))
     }
 
     fn token(&self, name: &str, owner: Option<&str>, seconds: Option<u64>) -> (Secret, TokenView) {
@@ -239,7 +241,7 @@ fn guesses_from_everywhere_do_not_lock_a_user_out_for_long() {
     assert_eq!(bench.login_from(fresh, 16, "ada", ADA), "user:ada");
     match bench
         .logins
-        .verify_at("ada", "x", address("192.0.2.1"), bench.start)
+        .verify_at("ada", "x", Some(address("192.0.2.1")), bench.start)
     {
         Err(LoginRefusal::Throttled { retry_after }) => {
             assert!((1..=15).contains(&retry_after.as_secs()));
@@ -528,7 +530,7 @@ fn a_right_login_is_served_in_a_flood_of_wrong_ones() {
     let over = Arc::new(AtomicBool::new(false));
     let counts: Arc<[AtomicUsize; 3]> = Arc::default();
     let floods: Vec<_> = (0..40)
-        .map(|client| {
+        .map(|from| {
             let (bench, over) = (Arc::clone(&bench), Arc::clone(&over));
             let counts = Arc::clone(&counts);
             thread::spawn(move || {
@@ -536,8 +538,8 @@ fn a_right_login_is_served_in_a_flood_of_wrong_ones() {
                 while !over.load(Ordering::SeqCst) {
                     attempt += 1;
                     // Ten addresses of four threads each.
-                    let client = address(&format!("192.0.2.{}", client % 10));
-                    let guess = format!("guess {attempt}");
+                    let client = Some(address(&format!("192.0.2.{}", from % 10)));
+                    let guess = format!("guess {attempt} of {from}");
                     let said = bench.logins.verify("bob", &guess, client);
                     let at = match say(&said).as_str() {
                         "wrong" => 0,
@@ -554,7 +556,7 @@ fn a_right_login_is_served_in_a_flood_of_wrong_ones() {
     while counts[1].load(Ordering::SeqCst) + counts[2].load(Ordering::SeqCst) == 0 {
         thread::yield_now();
     }
-    let quiet = address("198.51.100.7");
+    let quiet = Some(address("198.51.100.7"));
     let mut said = String::from("busy");
     while said == "busy" {
         said = say(&bench.logins.verify("ada", ADA, quiet));
