@@ -139,7 +139,8 @@ pub struct SettingArgs {
         long,
         value_name = "ADDRESS",
         help = "Where to listen: 127.0.0.1:5000, [::1]:5000, :5000 (all addresses) or unix:/path; \
-                port 0 takes a free one. Can be given several times"
+                port 0 takes a free one, https:// before an address asks for TLS. Can be given \
+                several times"
     )]
     pub listen: Vec<OsString>,
     /// The folder of the data

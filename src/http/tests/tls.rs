@@ -234,7 +234,7 @@ fn sessions_are_resumed() {
 fn an_idle_connection_is_kept_and_then_closed_with_a_word() {
     let setup = Setup::new();
     let server = setup.start(Limits {
-        idle_timeout: Duration::from_millis(300),
+        idle_timeout: Duration::from_secs(2),
         linger_timeout: Duration::from_millis(1),
         ..Limits::default()
     });

@@ -33,7 +33,7 @@ fn half_a_handshake_keeps_no_worker_and_ends_in_time() {
         workers_min: 1,
         workers_max: 2,
         requests_per_client_max: 2,
-        handshake_timeout: Duration::from_millis(400),
+        handshake_timeout: Duration::from_secs(3),
         ..Limits::default()
     });
     let hello = hello(&setup, &server);

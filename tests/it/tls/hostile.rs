@@ -61,7 +61,7 @@ fn five_hundred_silent_clients_cost_no_thread_and_keep_nobody_out() {
 #[test]
 fn a_silent_client_is_closed_in_time() {
     let certificates = Certificates::new();
-    let toml = certificates.toml("") + "[limits]\nhandshake_seconds_max = 1\n";
+    let toml = certificates.toml("") + "[limits]\nhandshake_seconds_max = 5\n";
     let server = start_configured(&toml, &["--memory"]);
     let mut silent = TcpStream::connect(server.host()).unwrap();
     assert_eq!(silent.read(&mut [0; 9]).unwrap(), 0);
