@@ -85,7 +85,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             serve::run(settings)?;
             Ok(Exit::Ok)
         }
-        Command::Check(args) => check_store(cli, args),
+        Command::Check(args) => run_check(cli, args),
         Command::User { command } => {
             user::run(quiet_settings(cli)?, command)?;
             Ok(Exit::Ok)
@@ -128,11 +128,15 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     }
 }
 
-fn check_store(cli: &Cli, args: &CheckArgs) -> Result<Exit, Failure> {
-    let mut settings = quiet_settings(cli)?;
-    // What is checked is a folder, whatever the server would serve from, and whoever it lets in.
+fn run_check(cli: &Cli, args: &CheckArgs) -> Result<Exit, Failure> {
+    let mut settings = Settings::load(&cli.sources())?;
+    // What is checked is a folder, whatever the server would serve from and whom it would let in.
+    let defaults = Settings::default();
     settings.storage.memory = false;
-    settings.auth.htpasswd = None;
+    settings.auth = defaults.auth;
+    settings.token = defaults.token;
+    settings.log.access = false;
+    start_log(&settings);
     let options = CheckOptions {
         deep: args.deep,
         repair: args.repair,

@@ -17,8 +17,8 @@ use std::time::Duration;
 use crate::api::control::Control;
 use crate::api::jobs::{Jobs, SweepOptions};
 use crate::api::{self, Api, limiter, owners};
-use crate::auth::Authenticator;
-use crate::auth::logins::{Logins, OpenError};
+use crate::auth::logins::OpenError;
+use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server, ServerHandle};
@@ -43,7 +43,7 @@ pub enum Error {
     Store(store::Error),
     /// An address could not be listened on, or a thread not started.
     Io(io::Error),
-    /// What a setting names is not as it must be: a sentence.
+    /// What a setting names cannot be used.
     Setting(String),
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for Error {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
-            Self::Setting(sentence) => f.write_str(sentence),
+            Self::Setting(why) => why.fmt(f),
         }
     }
 }
@@ -91,7 +91,6 @@ impl From<OpenError> for Error {
 /// An open registry. Closed by [`close`](Coracle::close) or when dropped.
 pub struct Coracle {
     registry: Arc<Registry>,
-    logins: Arc<Logins>,
     api: Arc<Api>,
     auth: Arc<Authenticator>,
     clock: Arc<dyn Clock>,
@@ -113,10 +112,9 @@ impl Coracle {
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
         let blobs = open_blobs(&settings, layout.as_ref())?;
         let catalog = Arc::new(open_catalog(&settings, layout.as_ref(), &clock, &blobs)?);
-        let logins = auth::logins(&settings, &catalog, &clock)?;
         let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
         let registry = Arc::new(registry);
-        let auth = auth::open(&settings, layout.as_ref(), &logins, &clock)?;
+        let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
         let auth = Arc::new(auth);
         let options = api_options(&settings);
         let mut api = Api::new(Arc::clone(&registry), Arc::clone(&auth), options);
@@ -126,7 +124,6 @@ impl Coracle {
         let api = Arc::new(api);
         Ok(Self {
             registry,
-            logins,
             api,
             auth,
             clock,
@@ -146,14 +143,14 @@ impl Coracle {
         &self.auth
     }
 
+    /// Accounts and logins; `None` where a token server knows the accounts.
+    pub fn logins(&self) -> Option<&Arc<Logins>> {
+        self.auth.logins()
+    }
+
     /// Whether there is neither an access rule nor an account, so that everybody may do everything.
     pub fn is_open(&self) -> bool {
         self.auth.policy().is_open()
-    }
-
-    /// Accounts and logins, for commands that work on the store without HTTP.
-    pub const fn logins(&self) -> &Arc<Logins> {
-        &self.logins
     }
 
     /// Answers one request, without a network.
@@ -205,7 +202,6 @@ impl Coracle {
     fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
         let handler = Arc::new(Control::new(
             Arc::clone(&self.registry),
-            Arc::clone(&self.logins),
             Arc::clone(&self.auth),
         ));
         let limits = Limits {

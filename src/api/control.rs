@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::control_accounts;
 use super::respond::json_body;
-use crate::auth::Logins;
 use crate::auth::action::ActionError;
 use crate::auth::explain::Question;
 use crate::auth::{Authenticator, Subject};
@@ -76,17 +75,15 @@ impl Asked {
 /// The handler of the control socket.
 pub struct Control {
     registry: Arc<Registry>,
-    logins: Arc<Logins>,
     auth: Arc<Authenticator>,
     check: Arc<Mutex<CheckState>>,
 }
 
 impl Control {
     /// Serves `registry`, its accounts and its rules.
-    pub fn new(registry: Arc<Registry>, logins: Arc<Logins>, auth: Arc<Authenticator>) -> Self {
+    pub fn new(registry: Arc<Registry>, auth: Arc<Authenticator>) -> Self {
         Self {
             registry,
-            logins,
             auth,
             check: Arc::new(Mutex::new(CheckState::Idle)),
         }
@@ -169,7 +166,9 @@ impl Handler for Control {
         match (request.method, request.path.as_str()) {
             (Method::Post, "/check") => self.start_check(request),
             (Method::Get, "/check") => self.check_state(),
-            (Method::Post, "/accounts") => control_accounts::run(&self.logins, request),
+            (Method::Post, "/accounts") => {
+                control_accounts::run(self.auth.logins().map(Arc::as_ref), request)
+            }
             (Method::Post, "/access/explain") => self.explain(request),
             (_, "/check") => refuse(405, "use POST to start a check and GET to follow it"),
             _ => refuse(

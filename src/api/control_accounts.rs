@@ -7,8 +7,15 @@ use crate::auth::accounts::{AccountError, Command};
 use crate::http::{Request, Response};
 use crate::store::ErrorKind;
 
+/// Why there are no accounts to work on.
+pub const NO_ACCOUNTS_HERE: &str = "this registry leaves its accounts to a token server; make them \
+                                    there, or unset token.realm in the configuration";
+
 /// `POST /accounts`.
-pub(super) fn run(logins: &Logins, request: &mut Request<'_>) -> Response {
+pub(super) fn run(logins: Option<&Logins>, request: &mut Request<'_>) -> Response {
+    let Some(logins) = logins else {
+        return refuse(409, NO_ACCOUNTS_HERE);
+    };
     let bytes = match request.body.read_to_vec(BODY_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) => return refuse(400, &error.to_string()),

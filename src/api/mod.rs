@@ -8,7 +8,7 @@ mod audited;
 mod blobs;
 mod challenge;
 pub mod control;
-mod control_accounts;
+pub mod control_accounts;
 mod credentials;
 pub mod error;
 mod health;

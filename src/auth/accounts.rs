@@ -31,7 +31,7 @@ pub const EXPIRES_MAX: Duration = Duration::from_secs(3650 * 86_400);
 const PAGE: usize = 500;
 
 /// The accounts of a catalog. Every change of them goes through here.
-pub struct Accounts {
+pub struct Administration {
     catalog: Arc<Catalog>,
     clock: Arc<dyn Clock>,
     /// The bcrypt cost of new passwords.
@@ -44,7 +44,7 @@ pub struct Accounts {
     changing: Mutex<()>,
 }
 
-impl Accounts {
+impl Administration {
     /// The accounts in `catalog`; new passwords are hashed at this bcrypt cost.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Accounts {
     ) -> Result<Self, store::Error> {
         #[expect(
             clippy::redundant_closure_for_method_calls,
-            reason = "the method is not general enough in its lifetime to stand for the closure"
+            reason = "the method's own lifetime does not fit where the closure's does"
         )]
         let any = catalog.read(|tx| tx.has_accounts())?;
         Ok(Self {

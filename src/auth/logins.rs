@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::accounts::{AccountError, Accounts, Command, Reply};
+use super::accounts::{AccountError, Administration, Command, Reply};
 use super::htpasswd::{FileError, Htpasswd};
 use super::identity::Identity;
 use super::password::hash::{COST, PasswordHash};
 use super::password::known::{self, Known};
 use super::password::pool::{self, Pool};
-use super::principal::{self, LoginRefusal, Principal};
+use super::principal::{Accounts, LoginRefusal, Principal};
 use super::secret::{ProcessKey, Secret};
 use super::throttle::{self, Throttle};
 use crate::clock::Clock;
@@ -95,7 +95,7 @@ impl std::error::Error for OpenError {}
 
 /// Verifies logins. Share it behind an `Arc`.
 pub struct Logins {
-    accounts: Accounts,
+    accounts: Administration,
     clock: Arc<dyn Clock>,
     htpasswd: Option<Htpasswd>,
     /// Counts the versions of the htpasswd file.
@@ -120,7 +120,7 @@ impl Logins {
             .htpasswd
             .map(|path| Htpasswd::open(path, Instant::now()));
         let htpasswd = htpasswd.transpose().map_err(OpenError::Htpasswd)?;
-        let accounts = Accounts::open(catalog, Arc::clone(&clock), options.cost);
+        let accounts = Administration::open(catalog, Arc::clone(&clock), options.cost);
         let known = Arc::new(Known::new(known::ENTRIES_MAX));
         let verify =
             |hash: &PasswordHash, password: &Secret| hash.fits(password.reveal().as_bytes());
@@ -222,7 +222,7 @@ impl Logins {
     }
 }
 
-impl principal::Accounts for Logins {
+impl Accounts for Logins {
     fn verify(
         &self,
         user: &str,

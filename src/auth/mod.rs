@@ -4,9 +4,9 @@
 //! [`Scope`]s.
 //!
 //! - [`action`], [`scope`], [`glob`], [`identity`], [`policy`]: words and one pure decision;
-//! - [`accounts`]: users, groups and tokens of machines, and who may be called what;
-//! - [`logins`]: the one entry for passwords and machines' tokens; behind it [`password`] (hashes,
-//!   the threads that verify them), [`htpasswd`], [`throttle`];
+//! - [`accounts`]: users, groups and tokens of machines, and what they may be called;
+//! - [`logins`]: passwords and machines' tokens; behind it [`password`] (hashes, the threads that
+//!   verify them), [`htpasswd`], [`throttle`];
 //! - [`jwt`]: tokens of an external token server;
 //! - [`issuer`], [`principal`]: tokens of our own, and whose they are;
 //! - [`authenticator`]: the one door for whoever asks.

@@ -4,7 +4,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::auth::accounts::{Command, Reply, Turned};
+use crate::api::control_accounts::NO_ACCOUNTS_HERE;
+use crate::auth::accounts::{AccountError, Command, Reply, Turned};
 use crate::auth::explain::{Explanation, Question};
 use crate::config::Settings;
 use crate::http::client::request_unix;
@@ -76,11 +77,15 @@ impl Admin {
             Self::Folder {
                 registry,
                 has_htpasswd,
-            } => match registry.logins().administer(command) {
-                Ok(reply) => Ok(reply.unless_closed(*has_htpasswd)),
-                Err(crate::auth::accounts::AccountError::Store(error)) => Err(Error::Store(error)),
-                Err(error) => Err(Error::Io(io::Error::other(error.to_string()))),
-            },
+            } => {
+                let none = || io::Error::other(NO_ACCOUNTS_HERE);
+                let logins = registry.logins().ok_or_else(none)?;
+                match logins.administer(command) {
+                    Ok(reply) => Ok(reply.unless_closed(*has_htpasswd)),
+                    Err(AccountError::Store(error)) => Err(Error::Store(error)),
+                    Err(error) => Err(Error::Io(io::Error::other(error.to_string()))),
+                }
+            }
             Self::Server { socket } => {
                 let body = serde_json::to_vec(&command).map_err(io::Error::from)?;
                 let (status, answer) = request_unix(socket, "POST", "/accounts", &body)?;

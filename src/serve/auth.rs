@@ -14,25 +14,6 @@ use crate::store::catalog::Catalog;
 use crate::store::layout::Layout;
 use crate::store::token_key;
 
-/// Accounts, and what verifies their passwords. A token server has its own accounts, so there these
-/// are for nothing but the commands.
-///
-/// # Errors
-/// The htpasswd file cannot be used, or the accounts cannot be read.
-pub(super) fn logins(
-    settings: &Settings,
-    catalog: &Arc<Catalog>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Arc<Logins>, Error> {
-    let options = logins::Options {
-        htpasswd: settings.auth.htpasswd.clone(),
-        ..logins::Options::default()
-    };
-    let options = options.for_workers(settings.limits.workers_max);
-    let logins = Logins::open(Arc::clone(catalog), Arc::clone(clock), options)?;
-    Ok(Arc::new(logins))
-}
-
 /// The door that `settings` describe.
 ///
 /// # Errors
@@ -40,7 +21,7 @@ pub(super) fn logins(
 pub(super) fn open(
     settings: &Settings,
     layout: Option<&Layout>,
-    logins: &Arc<Logins>,
+    catalog: &Arc<Catalog>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Authenticator, Error> {
     let options = authenticator::Options {
@@ -51,7 +32,7 @@ pub(super) fn open(
     let verifiers = if settings.token.is_used() {
         token_server(settings, clock)?
     } else {
-        own(settings, layout, logins, clock)?
+        own(settings, layout, catalog, clock)?
     };
     Ok(Authenticator::new(
         options,
@@ -63,9 +44,16 @@ pub(super) fn open(
 fn own(
     settings: &Settings,
     layout: Option<&Layout>,
-    logins: &Arc<Logins>,
+    catalog: &Arc<Catalog>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Verifiers, Error> {
+    let options = logins::Options {
+        htpasswd: settings.auth.htpasswd.clone(),
+        ..logins::Options::default()
+    };
+    let options = options.for_workers(settings.limits.workers_max);
+    let logins = Logins::open(Arc::clone(catalog), Arc::clone(clock), options)?;
+    let logins = Arc::new(logins);
     let secret = match layout {
         Some(layout) => token_key::load_or_make(layout)?,
         None => token_key::random()?,
@@ -74,12 +62,9 @@ fn own(
         access: settings.auth.token_seconds,
         refresh: settings.auth.refresh_token_seconds,
     };
-    let accounts: Arc<dyn Accounts> = Arc::<Logins>::clone(logins);
+    let accounts: Arc<dyn Accounts> = Arc::<Logins>::clone(&logins);
     let issuer = Arc::new(Issuer::new(&secret, lifetimes, accounts, Arc::clone(clock)));
-    Ok(Verifiers::Own {
-        logins: Arc::clone(logins),
-        issuer,
-    })
+    Ok(Verifiers::Own { logins, issuer })
 }
 
 fn token_server(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Verifiers, Error> {

@@ -487,8 +487,7 @@ fn on_a_terminal(words: &[&str], data: &Path, typed: &[&str]) -> (String, i32) {
     while let Ok(length @ 1..) = ours.read(&mut buffer) {
         screen.extend_from_slice(&buffer[..length]);
         let asked = String::from_utf8_lossy(&screen).matches(": ").count();
-        let is_question = screen.ends_with(b": ") && !screen.ends_with(b"coracle: ");
-        if asked > questions && is_question {
+        if asked > questions && screen.ends_with(b": ") {
             questions = asked;
             // The question stands before the terminal is quiet, and what is typed before that
             // is thrown away: the echo goes first.
@@ -587,7 +586,7 @@ fn a_server_does_not_start_on_an_htpasswd_file_that_cannot_be_used() {
     if rustix::process::geteuid().is_root() {
         return crate::support::disk::skip("a file that may not be read", "root reads every file");
     }
-    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     start().expect(DENIED);
 }
 

@@ -34,7 +34,11 @@ fn htpasswd_server(lines: &str, toml: &str) -> (Server, tempfile::TempDir) {
     fs::write(folder.path().join("users"), lines).unwrap();
     let config = folder.path().join("coracle.toml");
     let users = folder.path().join("users");
-    fs::write(&config, format!("[auth]\nhtpasswd = {users:?}\n{toml}")).unwrap();
+    fs::write(
+        &config,
+        format!("[auth]\nhtpasswd = \"{}\"\n{toml}", users.display()),
+    )
+    .unwrap();
     let server = Server::start(&["--config", config.to_str().unwrap(), "--memory"]);
     (server, folder)
 }

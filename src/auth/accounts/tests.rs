@@ -6,17 +6,17 @@ use super::*;
 use crate::clock::{MADE_AFTER, ManualClock};
 use crate::store::catalog::{self, Location};
 
-fn at(now: SystemTime) -> Accounts {
+fn at(now: SystemTime) -> Administration {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(now));
     let options = catalog::Options {
         clock: Arc::clone(&clock),
         ..catalog::Options::new(Location::Memory)
     };
     let catalog = Catalog::open(options, Box::new(|_| Ok(()))).unwrap();
-    Accounts::open(Arc::new(catalog), clock, 4).unwrap()
+    Administration::open(Arc::new(catalog), clock, 4).unwrap()
 }
 
-fn accounts() -> Accounts {
+fn accounts() -> Administration {
     at(SystemTime::UNIX_EPOCH + MADE_AFTER)
 }
 
@@ -53,7 +53,7 @@ fn user(reply: Result<Reply, AccountError>) -> UserView {
     }
 }
 
-fn refused(accounts: &Accounts, command: Command) -> String {
+fn refused(accounts: &Administration, command: Command) -> String {
     let generation = accounts.generation();
     let said = accounts.run(command).unwrap_err().to_string();
     assert_eq!(accounts.generation(), generation, "nothing was changed");
