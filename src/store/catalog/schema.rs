@@ -14,10 +14,16 @@ use crate::store::{Error, ErrorKind};
 pub(super) const APPLICATION_ID: i64 = 0x436f_7263;
 
 /// Every schema file in order; the n-th brings a catalog to version n. Only ever added to.
-pub(super) const FILES: &[(&str, &str)] = &[(
-    "0001_catalog.sql",
-    include_str!("../../../schema/0001_catalog.sql"),
-)];
+pub(super) const FILES: &[(&str, &str)] = &[
+    (
+        "0001_catalog.sql",
+        include_str!("../../../schema/0001_catalog.sql"),
+    ),
+    (
+        "0002_inline_blob.sql",
+        include_str!("../../../schema/0002_inline_blob.sql"),
+    ),
+];
 
 /// The version of the newest schema.
 #[expect(clippy::cast_possible_wrap, reason = "there are few files")]

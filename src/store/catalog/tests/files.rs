@@ -84,7 +84,7 @@ fn a_newer_file_is_refused_and_left_as_it_is() {
     assert_eq!(error.kind(), ErrorKind::Newer);
     let text = error.to_string();
     assert!(text.contains("schema version 7"), "{text}");
-    assert!(text.contains("versions up to 1"), "{text}");
+    assert!(text.contains("versions up to 2"), "{text}");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 

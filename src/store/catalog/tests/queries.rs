@@ -42,7 +42,13 @@ fn blobs_are_written_linked_quarantined_healed_and_removed() {
     everywhere(|catalog| {
         let (one, two) = (name("one"), name("two"));
         let blob = digest("blob");
-        let row = |size, quarantined| Some(BlobRow { size, quarantined });
+        let row = |size, quarantined| {
+            Some(BlobRow {
+                size,
+                quarantined,
+                inline: None,
+            })
+        };
         write(catalog, |tx| {
             tx.insert_blob(&stored("blob"))?;
             tx.link_blob(&name("two"), &digest("blob"))?;
@@ -62,12 +68,7 @@ fn blobs_are_written_linked_quarantined_healed_and_removed() {
         write(catalog, move |tx| {
             assert!(tx.set_quarantine(&digest("blob"), true)?);
             assert_eq!(tx.blob(&blob)?, row(4, true));
-            let healed = StoredBlob {
-                named: false,
-                digest: blob,
-                size: 9,
-            };
-            tx.insert_blob(&healed)?;
+            tx.insert_blob(&StoredBlob::in_file(blob, 9, false))?;
             assert_eq!(tx.repository_blob(&two, &blob)?, row(9, false));
             assert_eq!((tx.totals()?.blobs, tx.totals()?.blob_bytes), (1, 9));
 
@@ -100,13 +101,9 @@ fn digests_list_by_algorithm_then_bytes() {
         digests.extend((0..20).map(|n| sha512(&n.to_string())));
         let unsorted = digests.clone();
         write(catalog, move |tx| {
-            unsorted.iter().try_for_each(|&digest| {
-                tx.insert_blob(&StoredBlob {
-                    digest,
-                    size: 1,
-                    named: false,
-                })
-            })
+            unsorted
+                .iter()
+                .try_for_each(|&digest| tx.insert_blob(&StoredBlob::in_file(digest, 1, false)))
         });
         digests.sort();
         let mut listed = Vec::new();
@@ -427,11 +424,7 @@ fn lengths_past_what_sqlite_can_hold_are_held_at_its_bound() {
     let catalog = in_memory();
     write(&catalog, |tx| {
         let digest = digest("huge");
-        tx.insert_blob(&StoredBlob {
-            named: false,
-            digest,
-            size: u64::MAX,
-        })?;
+        tx.insert_blob(&StoredBlob::in_file(digest, u64::MAX, false))?;
         assert_eq!(tx.blob(&digest)?.map(|row| row.size), Some(i64::MAX as u64));
         Ok(())
     });

@@ -98,7 +98,7 @@ fn every_foreign_key_has_an_index_on_its_side() {
             assert!(first_columns.contains(&child), "{table}.{child}");
         }
     }
-    assert_eq!(keys, 6);
+    assert_eq!(keys, 7);
 }
 
 #[test]
