@@ -86,6 +86,58 @@ fn blobs_are_written_linked_quarantined_healed_and_removed() {
 }
 
 #[test]
+fn inline_bytes_come_and_go_with_their_row() {
+    everywhere(|catalog| {
+        let (blob, other) = (digest("blob"), digest("other"));
+        let row = |quarantined, inline| {
+            Some(BlobRow {
+                size: 4,
+                quarantined,
+                inline,
+            })
+        };
+        write(catalog, |tx| {
+            tx.insert_blob(&inline("blob"))?;
+            tx.insert_blob(&stored("other"))?;
+            tx.link_blob(&name("app"), &digest("blob"))
+        });
+        read(catalog, |tx| {
+            assert_eq!(tx.blob(&blob)?, row(false, Some(4)));
+            assert_eq!(
+                tx.repository_blob(&name("app"), &blob)?,
+                row(false, Some(4))
+            );
+            assert_eq!(tx.inline_bytes(&blob)?.as_deref(), Some(&b"blob"[..]));
+            assert_eq!(tx.inline_bytes(&other)?, None);
+            let listed: Vec<Option<u64>> = tx
+                .blobs(None, 10)?
+                .into_iter()
+                .map(|(_, row)| row.inline)
+                .collect();
+            assert_eq!(listed.iter().flatten().count(), 1);
+            assert_eq!((tx.totals()?.blobs, tx.totals()?.blob_bytes), (2, 9));
+            Ok(())
+        });
+        write(catalog, move |tx| {
+            // To a file and back; a blob has one form at a time.
+            tx.set_quarantine(&blob, true)?;
+            assert_eq!(tx.blob(&blob)?, row(true, Some(4)));
+            tx.insert_blob(&stored("blob"))?;
+            assert_eq!(tx.blob(&blob)?, row(false, None));
+            assert_eq!(tx.inline_bytes(&blob)?, None);
+            tx.insert_blob(&inline("blob"))?;
+            tx.insert_blob(&inline("blob"))?;
+            assert_eq!(tx.blob(&blob)?, row(false, Some(4)));
+
+            assert!(tx.unlink_blob(&name("app"), &blob)?);
+            assert!(tx.delete_blob_if_unused(&blob)?);
+            assert_eq!(tx.inline_bytes(&blob)?, None);
+            Ok(())
+        });
+    });
+}
+
+#[test]
 fn a_link_needs_the_blobs_row() {
     everywhere(|catalog| {
         let result = catalog.write(|tx| tx.link_blob(&name("app"), &digest("absent")));
