@@ -11,8 +11,8 @@ use super::sessions::Ticket;
 use crate::oci::Digest;
 use crate::store::Error;
 
-/// What is left of a session at its end. Its file gets its final name, or goes when this is dropped:
-/// because the upload came to nothing, or because the catalog has the bytes.
+/// What is left of a session at its end. Its file gets its final name, or goes when this is
+/// dropped: because the upload came to nothing, or because the catalog has the bytes.
 pub(super) struct Staged<D: Disk> {
     shared: Arc<Shared<D>>,
     /// The session's file.

@@ -20,9 +20,11 @@ mod tests;
 mod wait;
 
 pub use client::Client;
-pub use config::{for_each_shape_configured, start_configured};
+pub use config::{
+    ConfigFile, ONLY_FILES, SOME_FILES, for_each_shape, for_each_shape_configured, start_configured,
+};
 pub use pushers::Pushers;
 pub use response::Response;
 #[allow(unused_imports, reason = "a vocabulary, as main.rs says")]
-pub use server::{Server, check_clean, coracle, for_each_shape};
+pub use server::{Server, check_clean, coracle};
 pub use wait::eventually;

@@ -66,17 +66,6 @@ pub fn quick_folder() -> PathBuf {
     }
 }
 
-/// Runs a test against every shape of server: the file store (with a deep check of its folder at
-/// the end) and the memory store.
-pub fn for_each_shape(test: impl Fn(&mut Server)) {
-    for (shape, flags) in [("file store", &[][..]), ("memory store", &["--memory"][..])] {
-        eprintln!("--- shape: {shape}");
-        let mut server = Server::start_below(&quick_folder(), flags);
-        test(&mut server);
-        server.stop_and_check();
-    }
-}
-
 /// A running `coracle serve`. Dropping it kills the process and removes its folder.
 pub struct Server {
     folder: TempDir,
@@ -146,6 +135,13 @@ impl Server {
         let stdout = child.stdout.take().expect("stdout is piped");
         self.child = Some(child);
         self.url = first_line(stdout).unwrap_or_else(|why| panic!("{command:?} {why}"));
+    }
+
+    /// As [`Server::launch`], with other flags from now on.
+    #[track_caller]
+    pub fn launch_with(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(ToString::to_string).collect();
+        self.launch();
     }
 
     /// Sends SIGTERM and waits for the end; fails unless the program leaves with success.

@@ -1,5 +1,5 @@
-//! A store of files together with what a catalog would keep of it: the bytes of inline blobs. So the
-//! suite that runs against every store sees both forms of a blob through the same calls.
+//! A store of files with what a catalog would keep of it: the bytes of inline blobs. So the suite
+//! that runs against every store sees both forms of a blob through the same calls.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
