@@ -4,7 +4,9 @@ use std::io;
 use std::process::ExitCode;
 
 use coracle::auth::explain::Question;
-use coracle::cli::{self, AccessCommand, CertCommand, CheckArgs, Cli, Command, ConfigCommand};
+use coracle::cli::{
+    self, AccessCommand, CertCommand, CheckArgs, Cli, Command, ConfigCommand, ExplainArgs,
+};
 use coracle::commands::{access, cert, check, config, serve, token, user, version};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
@@ -81,9 +83,10 @@ impl From<io::Error> for Failure {
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Serve(_) => {
-            let settings = Settings::load(&cli.sources())?;
+            let sources = cli.sources();
+            let settings = Settings::load(&sources)?;
             start_log(&settings);
-            serve::run(settings)?;
+            serve::run(&sources, settings)?;
             Ok(Exit::Ok)
         }
         Command::Check(args) => run_check(cli, args),
@@ -97,15 +100,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         }
         Command::Access {
             command: AccessCommand::Explain(args),
-        } => {
-            let settings = quiet_settings(cli)?;
-            let question = Question {
-                who: args.who.clone(),
-                repository: args.repository.clone(),
-                action: args.action,
-            };
-            Ok(access::explain(settings, &question, args.json)?)
-        }
+        } => explain(cli, args),
         Command::Config { command } => run_config(cli, command),
         Command::Cert { command } => run_cert(cli, command),
         Command::Version(args) => {
@@ -113,6 +108,16 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
     }
+}
+
+fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit, Failure> {
+    let settings = quiet_settings(cli)?;
+    let question = Question {
+        who: args.who.clone(),
+        repository: args.repository.clone(),
+        action: args.action,
+    };
+    Ok(access::explain(settings, &question, args.json)?)
 }
 
 fn run_config(cli: &Cli, command: &ConfigCommand) -> Result<Exit, Failure> {

@@ -55,7 +55,7 @@ pub enum Error {
     Io(io::Error),
     /// Certificates cannot be used.
     Tls(TlsError),
-    /// What a setting names cannot be used.
+    /// What a setting names is not as it must be: a sentence.
     Setting(String),
 }
 
@@ -65,7 +65,7 @@ impl fmt::Display for Error {
             Self::Store(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
-            Self::Setting(why) => why.fmt(f),
+            Self::Setting(sentence) => f.write_str(sentence),
         }
     }
 }
@@ -216,7 +216,7 @@ impl Coracle {
         Ok(Serving {
             server,
             control,
-            reload: Arc::new(reload_hooks(tls)),
+            reload: Arc::new(reload_hooks(tls, Arc::clone(&self.auth))),
             _jobs: jobs,
             _watch: watch.transpose()?,
         })
@@ -322,8 +322,8 @@ impl Drop for ControlServer {
 }
 
 /// What is done anew on SIGHUP, in this order.
-fn reload_hooks(tls: Option<Arc<Tls>>) -> Vec<ReloadHook> {
-    let mut hooks: Vec<ReloadHook> = Vec::new();
+fn reload_hooks(tls: Option<Arc<Tls>>, auth: Arc<Authenticator>) -> Vec<ReloadHook> {
+    let mut hooks: Vec<ReloadHook> = vec![Box::new(move || auth.reload())];
     if let Some(tls) = tls {
         hooks.push(Box::new(move || {
             // What is wrong with the files was logged; what was loaded before is in use.

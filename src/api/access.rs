@@ -137,8 +137,11 @@ pub fn admit(
     let mut scopes = need.scopes();
     // A mount reads from its source, so that a token for both is what a client should ask for.
     scopes.extend(mount_source(request));
-    let shown = credentials::of(request);
-    let identity = match api.auth.identify(&shown.credentials, shown.client) {
+    let shown = credentials::of(request, api.auth.certificate_user());
+    let identity = match api
+        .auth
+        .identify(&shown.credentials, shown.certified, shown.client)
+    {
         Ok(identity) => identity,
         Err(refusal) => return Err(refused(api, request, refusal, scopes)),
     };

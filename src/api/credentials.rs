@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::auth::Credentials;
+use crate::auth::{CertificateUser, Credentials};
 use crate::http::Request;
+use crate::http::tls::ClientCertificate;
 
 /// The longest user name and password together, in bytes. Nothing longer was ever given out.
 const BASIC_BYTES_MAX: usize = 4096;
@@ -16,6 +17,8 @@ const BASIC_BYTES_MAX: usize = 4096;
 pub struct Shown<'r> {
     /// Its credential.
     pub credentials: Credentials<'r>,
+    /// Whom its certificate names, where that was verified.
+    pub certified: Option<&'r str>,
     /// The address of the client; none over a UNIX socket.
     pub client: Option<IpAddr>,
 }
@@ -27,8 +30,8 @@ impl Shown<'_> {
     }
 }
 
-/// What `request` shows.
-pub fn of<'r>(request: &'r Request<'_>) -> Shown<'r> {
+/// What `request` shows; `part` of its certificate names a user.
+pub fn of<'r>(request: &'r Request<'_>, part: CertificateUser) -> Shown<'r> {
     let mut headers = request.headers.get_all("authorization");
     let credentials = match (headers.next(), headers.next()) {
         (None, _) => Credentials::None,
@@ -36,10 +39,27 @@ pub fn of<'r>(request: &'r Request<'_>) -> Shown<'r> {
         // Two of them: whatever checks the first could be led astray by the second.
         (Some(_), Some(_)) => Credentials::Unreadable,
     };
+    let certificate = request.client_certificate.as_deref();
     Shown {
         credentials,
+        certified: certificate.and_then(|certificate| named(certificate, part)),
         client: request.peer.ip(),
     }
+}
+
+/// Whom a certificate names. One that was not verified could name anybody.
+fn named(certificate: &ClientCertificate, part: CertificateUser) -> Option<&str> {
+    if !certificate.verified {
+        return None;
+    }
+    let name = match part {
+        CertificateUser::None => None,
+        CertificateUser::CommonName => certificate.common_name.as_ref(),
+        CertificateUser::Dns => certificate.dns_names.first(),
+        CertificateUser::Email => certificate.emails.first(),
+        CertificateUser::Uri => certificate.uris.first(),
+    };
+    name.map(String::as_str).filter(|name| !name.is_empty())
 }
 
 /// Reads the header's value.

@@ -449,6 +449,7 @@ fn open(registry: &crate::registry::Registry) -> crate::auth::Authenticator {
         challenge: Challenge::Auto,
         realm: "coracle".to_owned(),
         url: None,
+        certificate_user: crate::auth::CertificateUser::None,
     };
     Authenticator::new(options, Vec::new(), Verifiers::Own { logins, issuer })
 }

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::Challenge;
 use super::identity::Identity;
 use super::issuer::Issuer;
 use super::jwt::{TokenError, Verifier};
 use super::logins::Logins;
 use super::policy::{Policy, Rule, WithoutRules};
 use super::principal::LoginRefusal;
+use super::{CertificateUser, Challenge};
 use crate::store;
 
 /// A credential as it was shown.
@@ -113,6 +113,8 @@ pub struct Options {
     pub realm: String,
     /// The address by which clients reach the registry, where it is not what they write.
     pub url: Option<String>,
+    /// Which part of a client certificate names a user.
+    pub certificate_user: CertificateUser,
 }
 
 /// Verifies credentials, and holds the rules.
@@ -245,16 +247,27 @@ impl Authenticator {
         }
     }
 
-    /// Verifies a credential.
+    /// Which part of a client certificate names a user.
+    pub const fn certificate_user(&self) -> CertificateUser {
+        self.options.certificate_user
+    }
+
+    /// Verifies a credential. Without one, `certified` is whom a verified certificate names.
     ///
     /// # Errors
     /// [`Refusal`].
     pub fn identify(
         &self,
         credentials: &Credentials<'_>,
+        certified: Option<&str>,
         client: Option<IpAddr>,
     ) -> Result<Arc<Identity>, Refusal> {
         match (&self.verifiers, credentials) {
+            (Verifiers::Own { logins, .. }, Credentials::None) if certified.is_some() => {
+                let found = logins.certified(certified.unwrap_or_default());
+                let identity = found.map_err(Refusal::Store)?;
+                identity.map(Arc::new).ok_or(Refusal::Wrong)
+            }
             (_, Credentials::None) => Ok(Arc::new(Identity::ANONYMOUS)),
             (Verifiers::TokenServer { verifier, .. }, Credentials::Bearer(token)) => {
                 Ok(verifier.verify(token)?)
@@ -275,7 +288,9 @@ impl Authenticator {
 
     fn is_closed(&self) -> bool {
         match &self.verifiers {
-            Verifiers::Own { logins, .. } => logins.has_accounts(),
+            Verifiers::Own { logins, .. } => {
+                logins.has_accounts() || self.options.certificate_user != CertificateUser::None
+            }
             Verifiers::TokenServer { .. } => true,
         }
     }

@@ -143,7 +143,8 @@ fn matches(parts: &[Part], name: &str, user: Option<&str>) -> bool {
             None => rest.is_empty(),
             Some(Part::Text(text)) => take(&mut rest, text),
             Some(Part::User) => match user {
-                Some(user) if !user.is_empty() => take(&mut rest, user),
+                // A name with a slash would reach into what belongs to somebody else.
+                Some(user) if !user.is_empty() && !user.contains('/') => take(&mut rest, user),
                 _ => return false,
             },
             Some(Part::Component) => {
@@ -254,6 +255,7 @@ mod tests {
         // A name is never read as a pattern.
         assert!(!fits("home/{user}/x", "home/ada/x", Some("*")));
         assert!(!fits("home/{user}/x", "home/ada/x", Some("a{user}")));
+        assert!(!fits("home/{user}/x", "home/ada/b/x", Some("ada/b")));
     }
 
     #[test]

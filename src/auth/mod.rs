@@ -51,3 +51,18 @@ pub enum Challenge {
     /// For a token of the registry's own token endpoint (RFC 6750).
     Bearer,
 }
+
+/// Which part of a verified client certificate names a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateUser {
+    /// None: certificates decide who may connect, and name nobody.
+    None,
+    /// The common name of its subject.
+    CommonName,
+    /// The first DNS name among its alternative names.
+    Dns,
+    /// The first mail address among them.
+    Email,
+    /// The first URI among them.
+    Uri,
+}

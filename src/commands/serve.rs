@@ -1,13 +1,15 @@
 //! `coracle serve`: runs the registry until SIGTERM or SIGINT; SIGHUP makes it read files again.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::config::Settings;
+use crate::auth::Authenticator;
+use crate::config::{Settings, Sources};
 use crate::http::{Endpoint, ListenAddress, ServerHandle};
 use crate::serve::{Coracle, Error, Reloader, write_ready_file};
 
@@ -18,12 +20,16 @@ static STOPPING: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 /// It could not be opened, or an address not be bound.
-pub fn run(settings: Settings) -> Result<(), Error> {
+pub fn run(sources: &Sources, settings: Settings) -> Result<(), Error> {
     let ready_file = settings.server.ready_file.clone();
     let coracle = Coracle::open(settings)?;
     let serving = coracle.bind()?;
     // Before anybody is told that we are ready, so that no early signal ends us ungracefully.
-    watch_signals(serving.handle(), serving.reloader())?;
+    let rules = Rules {
+        sources: sources.clone(),
+        auth: Arc::clone(coracle.auth()),
+    };
+    watch_signals(serving.handle(), serving.reloader(), rules)?;
     let endpoints = serving.endpoints();
     if coracle.is_open() && endpoints.iter().any(is_public) {
         log::warn!(
@@ -69,7 +75,26 @@ fn is_public(endpoint: &Endpoint) -> bool {
     }
 }
 
-fn watch_signals(handle: ServerHandle, reloader: Reloader) -> io::Result<()> {
+/// The access rules, which can be read again while the registry runs.
+struct Rules {
+    sources: Sources,
+    auth: Arc<Authenticator>,
+}
+
+impl Rules {
+    /// Puts the rules in force that the configuration has now. One with a mistake changes nothing.
+    fn reload(&self) {
+        match Settings::load(&self.sources) {
+            Ok(settings) => {
+                log::info!("{} access rules are in force", settings.access.len());
+                self.auth.set_rules(settings.access);
+            }
+            Err(error) => log::error!("the access rules stay as they were: {error}"),
+        }
+    }
+}
+
+fn watch_signals(handle: ServerHandle, reloader: Reloader, rules: Rules) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::Builder::new()
         .name("signals".to_owned())
@@ -77,7 +102,8 @@ fn watch_signals(handle: ServerHandle, reloader: Reloader) -> io::Result<()> {
         .spawn(move || {
             for signal in signals.forever() {
                 if signal == SIGHUP {
-                    log::info!("reading certificates and the like again");
+                    log::info!("reading access rules, accounts and certificates again");
+                    rules.reload();
                     reloader.reload();
                 } else if STOPPING.swap(true, Ordering::SeqCst) {
                     log::warn!("stopping at once");

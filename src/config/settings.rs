@@ -11,7 +11,7 @@ use log::LevelFilter;
 use super::key::{Bounds, Key, Kind};
 use super::typed::FromValue;
 use super::value::Value;
-use crate::auth::{Challenge, Rule};
+use crate::auth::{CertificateUser, Challenge, Rule};
 use crate::http::Listen;
 use crate::http::tls::{ClientAuth, MinimumVersion};
 use crate::logging::Format;
@@ -177,6 +177,11 @@ settings! {
         /// a token of the registry's own token endpoint), or `auto`: `basic` where there is an
         /// htpasswd file and neither a rule nor an account, else `bearer`.
         challenge: Challenge = "auto", Kind::Choice(&["auto", "basic", "bearer"]);
+        /// Which part of a verified client certificate names a user (`tls.client_ca`): its
+        /// subject's common name, or the first of its alternative names of this kind. Groups and
+        /// whether the user is let in are those of the account of this name, where there is one.
+        certificate_user: CertificateUser = "none",
+            Kind::Choice(&["none", "common-name", "dns", "email", "uri"]);
         /// How long a token of the registry's own token endpoint is good.
         token_seconds: Duration = "300", seconds(60, 3600);
         /// How long a refresh token is good, with which a client gets new ones.

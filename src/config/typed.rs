@@ -6,7 +6,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::value::Value;
-use crate::auth::Challenge;
+use crate::auth::{CertificateUser, Challenge};
 use crate::http::Listen;
 use crate::http::tls::{ClientAuth, MinimumVersion};
 use crate::logging::Format;
@@ -166,6 +166,19 @@ impl FromValue for Challenge {
             "auto" => Some(Self::Auto),
             "basic" => Some(Self::Basic),
             "bearer" => Some(Self::Bearer),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for CertificateUser {
+    fn from_value(value: &Value) -> Option<Self> {
+        match name(value)? {
+            "none" => Some(Self::None),
+            "common-name" => Some(Self::CommonName),
+            "dns" => Some(Self::Dns),
+            "email" => Some(Self::Email),
+            "uri" => Some(Self::Uri),
             _ => None,
         }
     }

@@ -28,6 +28,7 @@ pub(super) fn open(
         challenge: settings.auth.challenge,
         realm: settings.auth.realm.clone(),
         url: settings.server.url.clone(),
+        certificate_user: settings.auth.certificate_user,
     };
     let verifiers = if settings.token.is_used() {
         token_server(settings, clock)?

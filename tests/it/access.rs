@@ -1,7 +1,10 @@
 //! Access rules where nobody has an account: what anyone may do, and how the rest is refused.
 
 use crate::support::image::{Image, digest as digest_of};
-use crate::support::{Client, Response, Server, for_each_shape_configured, start_configured};
+use crate::support::{
+    Client, Response, Server, eventually, for_each_shape_configured, start_configured,
+};
+use rustix::process::Signal;
 use serde_json::json;
 
 /// Anyone pulls from `public/`, nobody does anything else.
@@ -296,4 +299,27 @@ fn an_open_registry_on_a_public_address_says_so() {
     assert!(!ruled.log().contains(warning));
     let loopback = start_configured("", &[]);
     assert!(!loopback.log().contains(warning));
+}
+
+#[test]
+fn rules_are_read_again_at_sighup_and_a_mistake_changes_nothing() {
+    let server = start_configured(PUBLIC, &[]);
+    let status = |path: &str| server.client().get(path).status;
+    assert_eq!(status("/v2/open/a/tags/list"), 401);
+    server.rewrite(OPEN);
+    server.signal(Signal::HUP);
+    eventually("the new rules are in force", || {
+        (status("/v2/open/a/tags/list") == 404).then_some(())
+    });
+    server.rewrite("[[access]]\nwho = \"nonsense\"\n");
+    server.signal(Signal::HUP);
+    eventually("the mistake is logged", || {
+        server.log().contains("stay as they were").then_some(())
+    });
+    assert_eq!(status("/v2/open/a/tags/list"), 404);
+    server.rewrite("");
+    server.signal(Signal::HUP);
+    eventually("everything is open", || {
+        (status("/v2/a/tags/list") == 404).then_some(())
+    });
 }

@@ -482,7 +482,8 @@ fn on_a_terminal(words: &[&str], data: &Path, typed: &[&str]) -> (String, i32) {
     while let Ok(length @ 1..) = ours.read(&mut buffer) {
         screen.extend_from_slice(&buffer[..length]);
         let asked = String::from_utf8_lossy(&screen).matches(": ").count();
-        if asked > questions && screen.ends_with(b": ") {
+        let is_question = screen.ends_with(b": ") && !screen.ends_with(b"coracle: ");
+        if asked > questions && is_question {
             questions = asked;
             // The question stands before the terminal is quiet, and what is typed before that
             // is thrown away: the echo goes first.

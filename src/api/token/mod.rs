@@ -23,8 +23,8 @@ use super::error::Failure;
 use super::respond::json_body;
 use super::route::RouteError;
 use crate::auth::{
-    Accounts, Actions, Credentials, Holder, Identity, Issued, Issuer, LoginRefusal, Principal,
-    Scope, TokenError,
+    Accounts, Actions, CertificateUser, Credentials, Holder, Identity, Issued, Issuer,
+    LoginRefusal, Principal, Scope, TokenError,
 };
 use crate::clock::unix_ms;
 use crate::http::{Method, Request, Response};
@@ -75,7 +75,8 @@ impl Endpoint {
     fn token(&self, request: &Request<'_>) -> Result<Value, Failure> {
         let asked = form::of_query(request.query.as_deref())?;
         self.check_service(&asked)?;
-        let shown = credentials::of(request);
+        // A token is for those who show a password: a certificate is shown with each request.
+        let shown = credentials::of(request, CertificateUser::None);
         let (identity, holder) = match &shown.credentials {
             Credentials::None => (Identity::ANONYMOUS, ANONYMOUS),
             Credentials::Basic { user, password } => self.login(user, password, shown.client)?,

@@ -1,4 +1,8 @@
 //! Chains of certificates in tokens: `x5c`, up to a root that the operator named.
+//!
+//! As with Distribution, but for two things: the times have the leeway of the token's own, and of
+//! certificates that may sign others only the roots themselves may sign tokens, for webpki does
+//! not take them at the end of a chain.
 
 use std::time::{Duration, SystemTime};
 

@@ -88,6 +88,22 @@ impl Logins {
         PasswordHash::dummy(costs[usize::from(first) % costs.len()])
     }
 
+    /// Whom a verified certificate names: the user of the catalog, with their groups, or a user of
+    /// whom nothing else is known. `None` for who is not let in.
+    ///
+    /// # Errors
+    /// The accounts could not be read.
+    pub fn certified(&self, name: &str) -> Result<Option<Identity>, store::Error> {
+        let Some(row) = self.row(name)? else {
+            return Ok(Some(Identity::user(in_no_group(name))));
+        };
+        let user = User {
+            name: row.name,
+            groups: row.groups,
+        };
+        Ok((!row.disabled).then(|| Identity::user(user)))
+    }
+
     /// Who a user is now, and their credential version.
     pub(super) fn resolve_user(&self, name: &str) -> Result<Option<(Identity, u64)>, store::Error> {
         if let Some(row) = self.row(name)? {

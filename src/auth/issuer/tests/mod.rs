@@ -265,6 +265,22 @@ fn tokens_end() {
     }
 }
 
+/// Also when it was looked at a moment before.
+#[test]
+fn a_token_ends_at_its_second() {
+    let world = World::new([7; 32]);
+    let token = world.access(&user("ada"), &[]);
+    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW + 300);
+    for (after_ms, outcome) in [(500, "ok"), (999, "ok"), (1000, "expired")] {
+        world.clock.set(last + Duration::from_millis(after_ms));
+        assert_eq!(
+            world.outcome(&token),
+            outcome,
+            "{after_ms} ms after its last second began"
+        );
+    }
+}
+
 #[test]
 fn no_token_lives_shorter_than_clients_think() {
     let world = World::new([7; 32]);
