@@ -18,7 +18,7 @@ mod error;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Command, Reply, TokenView, UserView};
+pub use command::{Command, Reply, TokenView, Turned, UserView};
 pub use error::AccountError;
 
 /// The most groups of one user.
@@ -124,7 +124,7 @@ impl Administration {
             Command::UserRemove { name } => self.remove_user(name),
             Command::UserShow { name } => {
                 let user = self.catalog.read(|tx| tx.user(&name))?;
-                user.map(|user| user_reply(user, false))
+                user.map(|user| user_reply(user, None))
                     .ok_or_else(|| AccountError::unknown("user", &name))
             }
             Command::Users { after } => self.users(after.as_deref()),
@@ -158,14 +158,14 @@ impl Administration {
         let groups = asked::groups(groups)?;
         let hash = password.map(|password| self.hash(password)).transpose()?;
         let account = format!("user:{name}");
-        let (user, closed_registry) = self.write(Event::UserAdded, &account, move |tx| {
+        let (user, turned) = self.write(Event::UserAdded, &account, move |tx| {
             let hash = hash.as_ref().map(PasswordHash::as_str);
             if !tx.insert_user(&name, hash, &groups)? {
                 return Err(AccountError::taken("user", &name));
             }
             existing_user(tx, &name)
         })?;
-        Ok(user_reply(user, closed_registry))
+        Ok(user_reply(user, turned))
     }
 
     /// Changes a user who must exist.
@@ -176,21 +176,21 @@ impl Administration {
         change: impl FnOnce(&mut WriteTx<'_>, &str) -> Result<bool, store::Error> + Send + 'static,
     ) -> Result<Reply, AccountError> {
         let account = format!("user:{name}");
-        let (user, _) = self.write(event, &account, move |tx| {
+        let (user, turned) = self.write(event, &account, move |tx| {
             change(tx, &name)?;
             existing_user(tx, &name)
         })?;
-        Ok(user_reply(user, false))
+        Ok(user_reply(user, turned))
     }
 
     fn remove_user(&self, name: String) -> Result<Reply, AccountError> {
         let account = format!("user:{name}");
-        let (user, _) = self.write(Event::UserRemoved, &account, move |tx| {
+        let (user, turned) = self.write(Event::UserRemoved, &account, move |tx| {
             let user = existing_user(tx, &name)?;
             tx.delete_user(&name)?;
             Ok(user)
         })?;
-        Ok(user_reply(user, false))
+        Ok(user_reply(user, turned))
     }
 
     fn users(&self, after: Option<&str>) -> Result<Reply, AccountError> {
@@ -211,7 +211,7 @@ impl Administration {
         let secret = new_machine_secret().map_err(AccountError::Random)?;
         token.secret_hash = machine_secret_hash(secret.reveal());
         let account = format!("token:{}", token.name);
-        let (row, closed_registry) = self.write(Event::TokenCreated, &account, move |tx| {
+        let (row, turned) = self.write(Event::TokenCreated, &account, move |tx| {
             let owner = token.owner.as_deref().unwrap_or_default();
             match tx.insert_token(&token)? {
                 TokenInserted::Yes => existing_token(tx, &token.name),
@@ -222,13 +222,13 @@ impl Administration {
         Ok(Reply::Token {
             token: TokenView::at(row, unix_ms(now)),
             secret: Some(secret),
-            closed_registry,
+            turned,
         })
     }
 
     fn revoke_token(&self, name: String) -> Result<Reply, AccountError> {
         let account = format!("token:{name}");
-        let (token, _) = self.write(Event::TokenRevoked, &account, move |tx| {
+        let (token, turned) = self.write(Event::TokenRevoked, &account, move |tx| {
             let token = existing_token(tx, &name)?;
             tx.delete_token(&name)?;
             Ok(token)
@@ -236,7 +236,7 @@ impl Administration {
         Ok(Reply::Token {
             token: TokenView::at(token, unix_ms(self.clock.now())),
             secret: None,
-            closed_registry: false,
+            turned,
         })
     }
 
@@ -251,13 +251,13 @@ impl Administration {
     }
 
     /// Writes, and makes what was written hold: what `work` returns, and whether these are the
-    /// first accounts.
+    /// first accounts, or were the last.
     fn write<T: Send + 'static>(
         &self,
         event: Event,
         account: &str,
         work: impl FnOnce(&mut WriteTx<'_>) -> Result<T, AccountError> + Send + 'static,
-    ) -> Result<(T, bool), AccountError> {
+    ) -> Result<(T, Option<Turned>), AccountError> {
         let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let (value, before, after) = self.catalog.write(move |tx| {
             let before = tx.has_accounts()?;
@@ -273,15 +273,18 @@ impl Administration {
             account,
             ..AuditRecord::new(event)
         });
-        Ok((value, !before && after))
+        let turned = match (before, after) {
+            (false, true) => Some(Turned::Closed),
+            (true, false) => Some(Turned::Open),
+            _ => None,
+        };
+        Ok((value, turned))
     }
 }
 
-fn user_reply(user: UserRow, closed_registry: bool) -> Reply {
-    Reply::User {
-        user: user.into(),
-        closed_registry,
-    }
+fn user_reply(user: UserRow, turned: Option<Turned>) -> Reply {
+    let user = user.into();
+    Reply::User { user, turned }
 }
 
 fn existing_user(tx: &ReadTx<'_>, name: &str) -> Result<UserRow, AccountError> {

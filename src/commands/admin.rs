@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::api::control_accounts::NO_ACCOUNTS_HERE;
-use crate::auth::accounts::{AccountError, Command, Reply};
+use crate::auth::accounts::{AccountError, Command, Reply, Turned};
 use crate::auth::explain::{Explanation, Question};
 use crate::config::Settings;
 use crate::http::client::request_unix;
@@ -90,7 +90,7 @@ impl Admin {
                 let body = serde_json::to_vec(&command).map_err(io::Error::from)?;
                 let (status, answer) = request_unix(socket, "POST", "/accounts", &body)?;
                 match status {
-                    200 => Ok(serde_json::from_slice(&answer).map_err(io::Error::from)?),
+                    200 => Ok(serde_json::from_slice(&answer).map_err(|_| misunderstood())?),
                     status => Err(Error::Io(refused(status, &answer))),
                 }
             }
@@ -133,6 +133,11 @@ fn is_nobody(error: &io::Error) -> bool {
     )
 }
 
+/// Without what was read: it may hold the secret of a token.
+fn misunderstood() -> io::Error {
+    io::Error::other("the server's answer was not understood; is it of another version?")
+}
+
 fn refused(status: u16, answer: &[u8]) -> io::Error {
     let sentence = String::from_utf8_lossy(answer).into_owned();
     let kind = match status {
@@ -142,7 +147,16 @@ fn refused(status: u16, answer: &[u8]) -> io::Error {
     io::Error::new(kind, sentence)
 }
 
-/// What a person should know who made the first account of an open registry.
-pub(super) const CLOSED: &str = "the registry is closed now: clients must log in, and whoever is \
-                                 let in may do everything, until [[access]] rules in the \
-                                 configuration say who may do what";
+/// What a person should know who made the first account, or removed the last.
+pub(super) const fn sentence(turned: Turned) -> &'static str {
+    match turned {
+        Turned::Closed => {
+            "the registry is closed now: clients must log in, and whoever is let in may do \
+             everything, unless [[access]] rules in the configuration say otherwise"
+        }
+        Turned::Open => {
+            "that was the last account, so the registry is open now: everybody who can reach it \
+             may do everything, unless [[access]] rules in the configuration say otherwise"
+        }
+    }
+}

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use super::admin::{Admin, CLOSED, Folder};
+use super::admin::{Admin, Folder, sentence};
 use super::user::unexpected;
-use crate::auth::accounts::{Command, Reply, TokenView};
+use crate::auth::accounts::{Command, Reply, TokenView, Turned};
 use crate::auth::name;
 use crate::auth::secret::Secret;
 use crate::cli::TokenCommand;
@@ -55,8 +55,8 @@ fn carry_out(admin: &Admin, command: &TokenCommand) -> Result<(), Error> {
         Reply::Token {
             token,
             secret,
-            closed_registry,
-        } => Ok(tell(&token, secret.as_ref(), closed_registry, json)?),
+            turned,
+        } => Ok(tell(&token, secret.as_ref(), turned, json)?),
         other => Err(unexpected(&other)),
     }
 }
@@ -65,7 +65,7 @@ fn carry_out(admin: &Admin, command: &TokenCommand) -> Result<(), Error> {
 fn tell(
     token: &TokenView,
     secret: Option<&Secret>,
-    closed_registry: bool,
+    turned: Option<Turned>,
     json: bool,
 ) -> io::Result<()> {
     let (mut out, mut notes) = (io::stdout().lock(), io::stderr().lock());
@@ -87,8 +87,8 @@ fn tell(
         writeln!(out, "token {} was revoked", token.name)?;
     }
     out.flush()?;
-    if closed_registry {
-        writeln!(notes, "{CLOSED}")?;
+    if let Some(turned) = turned {
+        writeln!(notes, "{}", sentence(turned))?;
     }
     Ok(())
 }

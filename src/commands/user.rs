@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use super::admin::{Admin, CLOSED, Folder};
+use super::admin::{Admin, Folder, sentence};
 use super::prompt::new_password;
-use crate::auth::accounts::{Command, Reply, UserView};
+use crate::auth::accounts::{Command, Reply, Turned, UserView};
 use crate::auth::name;
 use crate::cli::UserCommand;
 use crate::config::Settings;
@@ -84,15 +84,12 @@ fn carry_out(admin: &Admin, command: &UserCommand, json: bool) -> Result<(), Err
         UserCommand::Groups { name, .. } => (Command::UserShow { name }, ""),
     };
     match admin.run(command)? {
-        Reply::User {
-            user,
-            closed_registry,
-        } => Ok(tell(&user, what, closed_registry, json)?),
+        Reply::User { user, turned } => Ok(tell(&user, what, turned, json)?),
         other => Err(unexpected(&other)),
     }
 }
 
-fn tell(user: &UserView, what: &str, closed_registry: bool, json: bool) -> io::Result<()> {
+fn tell(user: &UserView, what: &str, turned: Option<Turned>, json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if json {
         writeln!(out, "{}", json!(user))?;
@@ -104,8 +101,8 @@ fn tell(user: &UserView, what: &str, closed_registry: bool, json: bool) -> io::R
         writeln!(out, "user {} {what}", user.name)?;
     }
     out.flush()?;
-    if closed_registry {
-        writeln!(io::stderr(), "{CLOSED}")?;
+    if let Some(turned) = turned {
+        writeln!(io::stderr(), "{}", sentence(turned))?;
     }
     Ok(())
 }

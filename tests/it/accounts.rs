@@ -162,9 +162,14 @@ fn users_are_made_changed_listed_and_removed() {
         let words = ["user", "passwd", "ada", "--password-stdin"];
         let said = run_with(&words, data, "battery staple\n").expect(OK).stdout;
         assert_eq!(said, "user ada has a new password\n");
-        for name in ["ada", "bob"] {
-            run(&["user", "remove", name], data).expect(OK);
-        }
+        let removed = run(&["user", "remove", "ada"], data).expect(OK);
+        assert_eq!(removed.stderr, "", "bob is left");
+        let removed = run(&["user", "remove", "bob"], data).expect(OK);
+        assert!(
+            removed.stderr.contains("the registry is open now"),
+            "{}",
+            removed.stderr
+        );
         let listed = run(&["user", "list", "--json"], data).expect(OK).json();
         assert_eq!(listed, json!({ "users": [] }));
     });

@@ -19,6 +19,7 @@ mod config;
 mod delete;
 mod docs;
 mod errors;
+mod explain;
 mod fulldisk;
 mod heal;
 mod log;

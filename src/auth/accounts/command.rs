@@ -92,8 +92,8 @@ pub enum Reply {
     User {
         /// The user.
         user: UserView,
-        /// Whether it is the first account of a registry that was open to everybody before.
-        closed_registry: bool,
+        /// Whether it made the difference between a registry for everybody and one for accounts.
+        turned: Option<Turned>,
     },
     /// A page of users, by name.
     Users {
@@ -108,8 +108,8 @@ pub enum Reply {
         token: TokenView,
         /// Its secret, which is shown this one time.
         secret: Option<Secret>,
-        /// Whether it is the first account of a registry that was open to everybody before.
-        closed_registry: bool,
+        /// Whether it made the difference between a registry for everybody and one for accounts.
+        turned: Option<Turned>,
     },
     /// A page of tokens, by name.
     Tokens {
@@ -120,18 +120,24 @@ pub enum Reply {
     },
 }
 
+/// What a change of accounts made of the whole registry, where no access rule says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Turned {
+    /// It was the first account: clients must log in now.
+    Closed,
+    /// It was the last account: everybody may do everything now.
+    Open,
+}
+
 impl Reply {
-    /// The same, of a registry that was not open before if `was_closed`.
+    /// The same, of a registry that something else keeps closed if `is_closed`.
     #[must_use]
-    pub fn unless_closed(mut self, was_closed: bool) -> Self {
-        if let Self::User {
-            closed_registry, ..
-        }
-        | Self::Token {
-            closed_registry, ..
-        } = &mut self
+    pub fn unless_closed(mut self, is_closed: bool) -> Self {
+        if let Self::User { turned, .. } | Self::Token { turned, .. } = &mut self
+            && is_closed
         {
-            *closed_registry &= !was_closed;
+            *turned = None;
         }
         self
     }

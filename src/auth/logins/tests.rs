@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
-use crate::auth::accounts::TokenView;
+use crate::auth::accounts::{TokenView, Turned};
 use crate::auth::secret::new_machine_secret;
 use crate::auth::{Action, Resource, User};
 use crate::clock::{MADE_AFTER, ManualClock};
@@ -363,13 +363,8 @@ fn every_change_is_told_and_the_first_account_closes_the_registry() {
         assert!(now > generation, "{what}");
         generation = now;
     };
-    let closed = |reply| match reply {
-        Reply::User {
-            closed_registry, ..
-        }
-        | Reply::Token {
-            closed_registry, ..
-        } => closed_registry,
+    let turned = |reply| match reply {
+        Reply::User { turned, .. } | Reply::Token { turned, .. } => turned,
         _ => panic!("a list"),
     };
     let add = |name: &str| Command::UserAdd {
@@ -377,16 +372,15 @@ fn every_change_is_told_and_the_first_account_closes_the_registry() {
         password: None,
         groups: Vec::new(),
     };
-    assert!(closed(bench.run(add("ada"))));
+    assert_eq!(turned(bench.run(add("ada"))), Some(Turned::Closed));
     told("a user");
-    assert!(!closed(bench.run(add("bob"))));
+    assert_eq!(turned(bench.run(add("bob"))), None);
     told("another one");
     assert!(bench.logins.has_accounts());
     assert!(bench.logins.administer(add("bob")).is_err());
-    for name in ["ada", "bob"] {
-        bench.run(Command::UserRemove {
-            name: name.to_owned(),
-        });
+    for (name, now) in [("ada", None), ("bob", Some(Turned::Open))] {
+        let name = name.to_owned();
+        assert_eq!(turned(bench.run(Command::UserRemove { name })), now);
         told("one less");
     }
     assert!(!bench.logins.has_accounts());

@@ -176,7 +176,9 @@ impl Pool {
         let flight = Arc::new(Flight::default());
         state.in_flight.insert(attempt.key, Arc::clone(&flight));
         queue.push_back(attempt);
-        if state.idle == 0 && state.threads < options.threads_max {
+        // One that is idle may be on its way to the login before this one.
+        let queued = state.queue.len() + state.queue_known.len();
+        if state.idle < queued && state.threads < options.threads_max {
             match self.start_thread() {
                 Ok(()) => state.threads += 1,
                 Err(error) => log::warn!("no thread could be started for logins: {error}"),

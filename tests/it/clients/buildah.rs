@@ -7,7 +7,9 @@ use super::{Sandbox, require, tree};
 use crate::support::Server;
 use std::path::Path;
 
-fn sandbox() -> Option<Sandbox> {
+/// A sandbox for buildah.
+#[track_caller]
+pub fn sandbox() -> Option<Sandbox> {
     let mut sandbox = require(&["buildah", "runc", BUSYBOX])?.with_containers()?;
     sandbox.set("STORAGE_DRIVER", "vfs");
     Some(sandbox)

@@ -14,28 +14,35 @@ struct Containerd {
     _daemon: Daemon,
 }
 
+/// A daemon in a sandbox, listening on its `containerd.sock`, where there can be one.
+#[track_caller]
+pub fn engine() -> Option<(Sandbox, Daemon)> {
+    let sandbox = require(&["ctr", "containerd", "runc", "setpriv", BUSYBOX])?.with_containers()?;
+    let config = format!(
+        "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+         [grpc]\naddress = {:?}\n[ttrpc]\naddress = {:?}\n",
+        sandbox.arg("root"),
+        sandbox.arg("state"),
+        sandbox.arg("containerd.sock"),
+        sandbox.arg("ttrpc.sock"),
+    );
+    let config = sandbox.write("config.toml", &config);
+    let socket = sandbox.arg("containerd.sock");
+    let ready = || {
+        let answer = sandbox
+            .command("ctr")
+            .args(["--address", &socket, "version"])
+            .output();
+        answer.is_ok_and(|output| output.status.success())
+    };
+    let daemon = sandbox.daemon("containerd", &["--config", &config], ready)?;
+    Some((sandbox, daemon))
+}
+
 impl Containerd {
+    #[track_caller]
     fn start() -> Option<Containerd> {
-        let sandbox =
-            require(&["ctr", "containerd", "runc", "setpriv", BUSYBOX])?.with_containers()?;
-        let config = format!(
-            "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
-             [grpc]\naddress = {:?}\n[ttrpc]\naddress = {:?}\n",
-            sandbox.arg("root"),
-            sandbox.arg("state"),
-            sandbox.arg("containerd.sock"),
-            sandbox.arg("ttrpc.sock"),
-        );
-        let config = sandbox.write("config.toml", &config);
-        let socket = sandbox.arg("containerd.sock");
-        let ready = || {
-            let answer = sandbox
-                .command("ctr")
-                .args(["--address", &socket, "version"])
-                .output();
-            answer.is_ok_and(|output| output.status.success())
-        };
-        let daemon = sandbox.daemon("containerd", &["--config", &config], ready)?;
+        let (sandbox, daemon) = engine()?;
         Some(Containerd {
             server: Server::start(&[]),
             sandbox,

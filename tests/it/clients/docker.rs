@@ -16,25 +16,33 @@ struct Docker {
     _daemon: Daemon,
 }
 
+/// A daemon that its sandbox's `docker` talks to, where there can be one.
+#[track_caller]
+pub fn engine(also: &[&str]) -> Option<(Sandbox, Daemon)> {
+    let programs = [
+        "docker",
+        "dockerd",
+        "containerd",
+        "runc",
+        "setpriv",
+        BUSYBOX,
+    ];
+    let mut sandbox = require(&[&programs[..], also].concat())?.with_containers()?;
+    let socket = format!("unix://{}", sandbox.arg("docker.sock"));
+    sandbox.set("DOCKER_HOST", &socket);
+    let config = sandbox.write("daemon.json", &daemon_config(&sandbox, &socket));
+    let ready = || {
+        let answer = sandbox.command("docker").args(["version"]).output();
+        answer.is_ok_and(|output| output.status.success())
+    };
+    let daemon = sandbox.daemon("dockerd", &["--config-file", &config], ready)?;
+    Some((sandbox, daemon))
+}
+
 impl Docker {
+    #[track_caller]
     fn start(also: &[&str]) -> Option<Docker> {
-        let programs = [
-            "docker",
-            "dockerd",
-            "containerd",
-            "runc",
-            "setpriv",
-            BUSYBOX,
-        ];
-        let mut sandbox = require(&[&programs[..], also].concat())?.with_containers()?;
-        let socket = format!("unix://{}", sandbox.arg("docker.sock"));
-        sandbox.set("DOCKER_HOST", &socket);
-        let config = sandbox.write("daemon.json", &daemon_config(&sandbox, &socket));
-        let ready = || {
-            let answer = sandbox.command("docker").args(["version"]).output();
-            answer.is_ok_and(|output| output.status.success())
-        };
-        let daemon = sandbox.daemon("dockerd", &["--config-file", &config], ready)?;
+        let (sandbox, daemon) = engine(also)?;
         Some(Docker {
             server: Server::start(&[]),
             sandbox,

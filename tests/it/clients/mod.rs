@@ -5,6 +5,7 @@
 //! the test says so on stderr and passes, unless `CORACLE_CLIENTS=required`: then it fails.
 //! After each test `coracle check --deep` has to find nothing wrong in the server's folder.
 
+mod accounts;
 mod buildah;
 mod containerd;
 mod daemon;

@@ -4,7 +4,9 @@ use super::payload::{self, BUSYBOX};
 use super::{Sandbox, require};
 use crate::support::Server;
 
-pub(super) fn sandbox() -> Option<Sandbox> {
+/// A sandbox for podman.
+#[track_caller]
+pub fn sandbox() -> Option<Sandbox> {
     let mut sandbox = require(&["podman", "runc", "conmon", BUSYBOX])?.with_containers()?;
     // Its locks in a file: the shared memory they are in otherwise belongs to the whole machine.
     let config = sandbox.write("containers.conf", "[engine]\nlock_type = \"file\"\n");
@@ -12,9 +14,8 @@ pub(super) fn sandbox() -> Option<Sandbox> {
     Some(sandbox)
 }
 
-/// Runs `podman` with all of its state in the sandbox; it has to succeed.
-#[track_caller]
-pub(super) fn podman(sandbox: &Sandbox, arguments: &[&str]) -> String {
+/// The arguments by which `podman` keeps all of its state in the sandbox.
+pub fn place(sandbox: &Sandbox) -> Vec<String> {
     let (root, run) = (sandbox.arg("storage"), sandbox.arg("storage-run"));
     let temporary = sandbox.arg("tmp");
     let place = ["--root", &root, "--runroot", &run, "--tmpdir", &temporary];
@@ -25,17 +26,19 @@ pub(super) fn podman(sandbox: &Sandbox, arguments: &[&str]) -> String {
         "runc",
         "--cgroup-manager",
         "cgroupfs",
+        "--events-backend",
+        "none",
     ];
-    sandbox.run(
-        "podman",
-        &[
-            &place[..],
-            &engine,
-            &["--events-backend", "none"],
-            arguments,
-        ]
-        .concat(),
-    )
+    let arguments = place.iter().chain(&engine);
+    arguments.map(ToString::to_string).collect()
+}
+
+/// Runs `podman` with all of its state in the sandbox; it has to succeed.
+#[track_caller]
+fn podman(sandbox: &Sandbox, arguments: &[&str]) -> String {
+    let place = place(sandbox);
+    let place: Vec<&str> = place.iter().map(String::as_str).collect();
+    sandbox.run("podman", &[&place[..], arguments].concat())
 }
 
 /// Runs a container of an image; answers what it printed.

@@ -14,7 +14,7 @@ const PLAIN: [&str; 2] = ["--src-tls-verify=false", "--dest-tls-verify=false"];
 
 /// A sandbox for skopeo.
 #[track_caller]
-fn sandbox() -> Option<Sandbox> {
+pub fn sandbox() -> Option<Sandbox> {
     let mut sandbox = require(&["skopeo", BUSYBOX])?;
     sandbox.keep_skopeo_inside();
     Some(sandbox)

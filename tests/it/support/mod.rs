@@ -12,6 +12,7 @@ mod client;
 mod config;
 pub mod disk;
 pub mod image;
+pub mod program;
 mod pushers;
 mod response;
 mod server;
@@ -21,7 +22,7 @@ pub mod tls;
 mod wait;
 
 pub use client::Client;
-pub use config::{for_each_shape_configured, start_configured};
+pub use config::{Configured, for_each_shape_configured, start_configured};
 pub use pushers::Pushers;
 pub use response::Response;
 #[allow(unused_imports, reason = "a vocabulary, as main.rs says")]
