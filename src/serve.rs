@@ -355,6 +355,7 @@ fn open_blobs(settings: &Settings, layout: Option<&Layout>) -> Result<Arc<dyn Bl
             layout.clone(),
             FileOptions {
                 relaxed: settings.storage.durability == Durability::Relaxed,
+                inline_bytes_max: settings.storage.inline_bytes_max,
                 upload_sessions_max: sessions_max,
                 ..FileOptions::default()
             },

@@ -27,17 +27,17 @@ pub fn get(
             .header("Cache-Control", CACHE)
             .header("Accept-Ranges", "bytes")
     };
-    if request.method == Method::Head {
-        let size = api.registry.blob_size(repository, digest)?;
-        if none_match(request.headers.get("if-none-match"), &text) {
-            return Ok(head(304));
-        }
-        return Ok(head(200).body(ResponseBody::LengthOnly { length: size }));
+    let is_known = none_match(request.headers.get("if-none-match"), &text);
+    if is_known || request.method == Method::Head {
+        // Neither answer needs the bytes.
+        let length = api.registry.blob_size(repository, digest)?;
+        return Ok(if is_known {
+            head(304)
+        } else {
+            head(200).body(ResponseBody::LengthOnly { length })
+        });
     }
     let blob = api.registry.open_blob(repository, digest)?;
-    if none_match(request.headers.get("if-none-match"), &text) {
-        return Ok(head(304));
-    }
     if let Some(url) = api.registry.blob_redirect(digest) {
         return Ok(head(307).header("Location", url));
     }

@@ -149,6 +149,11 @@ settings! {
         memory: bool = "false", Kind::Switch, flag "--memory";
         /// The most bytes of blobs that are kept in memory with `storage.memory`.
         memory_bytes_max: u64 = "1GiB", bytes(MIB, 16 * TIB);
+        /// Blobs of at most this length are kept in the catalog, so that one flush of the device
+        /// makes bytes and row durable; longer ones are files. Each request that brings or fetches
+        /// one holds as much in memory.
+        inline_bytes_max: u64 = "64KiB",
+            Kind::Bytes(Bounds::within(1, 256 * KIB).or_zero("every blob is a file"));
         /// `full`: what was acknowledged survives a power cut. `relaxed`: it survives the end of
         /// the process only; faster, for test fixtures.
         durability: Durability = "full", Kind::Choice(&["full", "relaxed"]), flag "--durability";

@@ -3,6 +3,8 @@
 use super::{Error, Registry};
 use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::{BlobReader, Opened};
+use crate::store::catalog::BlobRow;
+use crate::store::content;
 
 /// A blob that can be served.
 pub struct Blob {
@@ -19,9 +21,12 @@ impl Registry {
     /// # Errors
     /// [`Error::BlobUnknown`], [`Error::Store`].
     pub fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
-        let size = self.served_size(repository, digest)?;
-        if self.blobs.size(digest)? == Some(size) {
-            return Ok(size);
+        let row = self
+            .catalog
+            .read(|tx| tx.repository_blob(repository, digest))?;
+        let row = served(row, digest)?;
+        if content::size(&*self.blobs, digest, &row)? == Some(row.size) {
+            return Ok(row.size);
         }
         self.distrust(digest)?;
         Err(Error::BlobUnknown { digest: *digest })
@@ -33,9 +38,17 @@ impl Registry {
     /// [`Error::BlobUnknown`], also for a blob whose bytes were found to be wrong: they are never
     /// served; [`Error::Store`].
     pub fn open_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Blob, Error> {
-        let size = self.served_size(repository, digest)?;
-        match self.blobs.open(digest, size)? {
-            Opened::Blob(reader) => Ok(Blob { size, reader }),
+        // One snapshot for both, and the connection is free again before a byte is sent.
+        let (row, inline) = self.catalog.read(|tx| {
+            let row = served(tx.repository_blob(repository, digest)?, digest)?;
+            let inline = row.inline.map(|_| tx.inline_bytes(digest)).transpose()?;
+            Ok::<_, Error>((row, inline.flatten()))
+        })?;
+        match content::open(&*self.blobs, digest, &row, inline)? {
+            Opened::Blob(reader) => Ok(Blob {
+                size: row.size,
+                reader,
+            }),
             Opened::Missing | Opened::WrongSize { .. } => {
                 self.distrust(digest)?;
                 Err(Error::BlobUnknown { digest: *digest })
@@ -63,7 +76,8 @@ impl Registry {
             Ok(tx.delete_blob_if_unused(&digest)?)
         })?;
         if unused && let Err(error) = self.blobs.remove(&digest) {
-            // The row is gone, so the file means nothing; the sweep tries again.
+            // The row is gone, with the bytes it had beside it, so a file means nothing; the sweep
+            // tries again.
             log::warn!("blob {digest} was deleted but its file stays for now: {error}");
         }
         Ok(())
@@ -81,14 +95,10 @@ impl Registry {
             Err(error) => Err(error),
         }
     }
+}
 
-    fn served_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
-        match self
-            .catalog
-            .read(|tx| tx.repository_blob(repository, digest))?
-        {
-            Some(row) if !row.quarantined => Ok(row.size),
-            _ => Err(Error::BlobUnknown { digest: *digest }),
-        }
-    }
+/// The row of a blob that may be served.
+fn served(row: Option<BlobRow>, digest: &Digest) -> Result<BlobRow, Error> {
+    row.filter(|row| !row.quarantined)
+        .ok_or(Error::BlobUnknown { digest: *digest })
 }

@@ -1,4 +1,4 @@
-//! Proves the one rule, that a row means the file is there, and mends what can be mended.
+//! Proves the one rule, that a row means the bytes are there, and mends what can be mended.
 //!
 //! It runs beside a serving registry: whatever looks wrong is looked at again under the blob's
 //! lock before it is reported, so that a push or delete that runs meanwhile is no finding.
@@ -12,6 +12,7 @@ use super::{Error, Registry};
 use crate::oci::{Digest, Hasher};
 use crate::store::blobs::{Entry, Opened};
 use crate::store::catalog::{BlobRow, Totals};
+use crate::store::content;
 
 /// Findings kept in a report; the counts go on beyond it.
 pub const FINDINGS_MAX: usize = 1000;
@@ -22,7 +23,7 @@ const ROWS_PER_READ: usize = 500;
 /// Bytes hashed at a time.
 const READ_BYTES: usize = 256 << 10;
 
-/// What to do beyond comparing rows with files.
+/// What to do beyond comparing rows with the lengths of their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckOptions {
     /// Hash all bytes again.
@@ -50,7 +51,7 @@ pub enum FindingKind {
     CatalogDamaged,
     /// A row without its file.
     BlobMissing,
-    /// A file of another length than its row says.
+    /// Bytes of another length than their row says.
     BlobWrongSize,
     /// Bytes that do not hash to their digest.
     BlobCorrupt,
@@ -58,7 +59,7 @@ pub enum FindingKind {
     BlobQuarantined,
     /// A manifest whose bytes do not hash to its digest; pushing it again heals it.
     ManifestCorrupt,
-    /// A file without a row. Harmless: the sweep removes it in time.
+    /// A file that no row means. Harmless: the sweep removes it in time.
     Orphan,
 }
 
@@ -87,7 +88,7 @@ impl FindingKind {
 pub struct Report {
     /// What was asked for.
     pub options: CheckOptions,
-    /// Blob rows compared with their files.
+    /// Blob rows compared with their bytes.
     pub blobs: u64,
     /// Bytes of these blobs, as their rows say.
     pub blob_bytes: u64,
@@ -95,7 +96,7 @@ pub struct Report {
     pub manifests: u64,
     /// Findings that break the promise.
     pub faults: u64,
-    /// Files without a row.
+    /// Files that no row means.
     pub orphans: u64,
     /// Bytes of these files.
     pub orphan_bytes: u64,
@@ -213,7 +214,7 @@ impl Run<'_> {
     fn blob_row(&mut self, digest: &Digest, row: BlobRow) -> Result<(), Error> {
         self.report.blobs += 1;
         self.report.blob_bytes += row.size;
-        let found = self.registry.blobs.size(digest)?;
+        let found = content::size(&*self.registry.blobs, digest, &row)?;
         if row.quarantined || found != Some(row.size) {
             self.advance(if self.report.options.deep {
                 row.size
@@ -223,7 +224,7 @@ impl Run<'_> {
             return self.suspect(digest);
         }
         if self.report.options.deep {
-            if self.hash(digest, row.size, true)? != Some(*digest) {
+            if self.hash(digest, &row, true)? != Some(*digest) {
                 self.suspect_content(digest)?;
             }
         } else {
@@ -232,22 +233,21 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Looks again, under the lock, at a blob whose file is missing or of another length.
+    /// Looks again, under the lock, at a blob whose bytes are missing or of another length.
     fn suspect(&mut self, digest: &Digest) -> Result<(), Error> {
         let registry = self.registry;
         let (row, found) = {
             let _owned = registry.locks.lock(digest);
-            (
-                registry.catalog.read(|tx| tx.blob(digest))?,
-                registry.blobs.size(digest)?,
-            )
+            let Some(row) = registry.catalog.read(|tx| tx.blob(digest))? else {
+                return Ok(());
+            };
+            (row, content::size(&*registry.blobs, digest, &row)?)
         };
-        let kind = match (row, found) {
-            (None, _) => return Ok(()),
-            (Some(row), _) if row.quarantined => FindingKind::BlobQuarantined,
-            (Some(row), Some(size)) if size == row.size => return Ok(()),
-            (Some(_), Some(_)) => FindingKind::BlobWrongSize,
-            (Some(_), None) => FindingKind::BlobMissing,
+        let kind = match found {
+            _ if row.quarantined => FindingKind::BlobQuarantined,
+            Some(size) if size == row.size => return Ok(()),
+            Some(_) => FindingKind::BlobWrongSize,
+            None => FindingKind::BlobMissing,
         };
         let repair = self.report.options.repair && kind != FindingKind::BlobQuarantined;
         if repair {
@@ -264,26 +264,33 @@ impl Run<'_> {
         let Some(row) = registry.catalog.read(|tx| tx.blob(digest))? else {
             return Ok(());
         };
-        if row.quarantined || self.hash(digest, row.size, false)? == Some(*digest) {
+        if row.quarantined || self.hash(digest, &row, false)? == Some(*digest) {
             return Ok(());
         }
         let repair = self.report.options.repair;
         if repair {
-            let digest = *digest;
-            registry
-                .catalog
-                .write(move |tx| tx.set_quarantine(&digest, true))?;
-            registry.blobs.quarantine(&digest)?;
+            registry.quarantine(digest, row)?;
         }
         self.report.add(FindingKind::BlobCorrupt, digest, repair);
         Ok(())
     }
 
     /// What the stored bytes hash to; `None` when they cannot be read to their end.
-    fn hash(&mut self, digest: &Digest, size: u64, tell: bool) -> Result<Option<Digest>, Error> {
-        let Opened::Blob(reader) = self.registry.blobs.open(digest, size)? else {
+    fn hash(
+        &mut self,
+        digest: &Digest,
+        row: &BlobRow,
+        tell: bool,
+    ) -> Result<Option<Digest>, Error> {
+        let registry = self.registry;
+        let inline = match row.inline {
+            Some(_) => registry.catalog.read(|tx| tx.inline_bytes(digest))?,
+            None => None,
+        };
+        let opened = content::open(&*registry.blobs, digest, row, inline)?;
+        let Opened::Blob(reader) = opened else {
             if tell {
-                self.advance(size);
+                self.advance(row.size);
             }
             return Ok(None);
         };
@@ -331,7 +338,7 @@ impl Run<'_> {
         }
     }
 
-    /// Walks all files for those without a row.
+    /// Walks all files for those that no row means.
     fn files(&mut self) -> Result<(), Error> {
         let registry = self.registry;
         let mut failure = None;
@@ -347,11 +354,7 @@ impl Run<'_> {
 
     fn file(&mut self, entry: &Entry) -> Result<(), Error> {
         let registry = self.registry;
-        if registry
-            .catalog
-            .read(|tx| tx.blob(&entry.digest))?
-            .is_some()
-        {
+        if registry.is_file_of_row(&entry.digest)? {
             return Ok(());
         }
         let removed = if self.report.options.repair {
@@ -359,11 +362,7 @@ impl Run<'_> {
         } else {
             // Not an orphan if a push is between its rename and its row.
             let _owned = registry.locks.lock(&entry.digest);
-            if registry
-                .catalog
-                .read(|tx| tx.blob(&entry.digest))?
-                .is_some()
-            {
+            if registry.is_file_of_row(&entry.digest)? {
                 return Ok(());
             }
             false

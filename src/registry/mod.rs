@@ -20,9 +20,9 @@ pub use error::Error;
 
 use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
-use crate::store::catalog::{Catalog, Totals};
+use crate::store::catalog::{BlobRow, Catalog, Totals};
 use crate::store::locks::DigestLocks;
-use crate::store::{self, ErrorKind};
+use crate::store::{self, ErrorKind, content};
 
 /// What an operator decides about the rules.
 #[derive(Clone, Copy, Debug)]
@@ -153,7 +153,7 @@ impl Registry {
         let Some(row) = self.catalog.read(|tx| tx.blob(digest))? else {
             return Ok(());
         };
-        let found = self.blobs.size(digest)?;
+        let found = content::size(&*self.blobs, digest, &row)?;
         if row.quarantined || found == Some(row.size) {
             return Ok(());
         }
@@ -163,10 +163,16 @@ impl Registry {
             row.size,
             found.map_or_else(|| "none".to_owned(), |size| size.to_string())
         );
+        self.quarantine(digest, row)
+    }
+
+    /// Takes a blob out of service. A file is put aside; inline bytes stay with their row, until
+    /// the blob is pushed again or deleted. The caller holds the digest's lock.
+    fn quarantine(&self, digest: &Digest, row: BlobRow) -> Result<(), Error> {
         let digest = *digest;
         self.catalog
             .write(move |tx| tx.set_quarantine(&digest, true))?;
-        if found.is_some() {
+        if content::names_file(Some(row)) {
             self.blobs.quarantine(&digest)?;
         }
         Ok(())

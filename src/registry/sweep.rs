@@ -1,4 +1,4 @@
-//! Removes what nobody will come back for: expired upload sessions, files without a row.
+//! Removes what nobody will come back for: expired upload sessions, files that no row means.
 //!
 //! It never walks the whole store at once: orphans come only from crashes, so the folders are
 //! visited a few at a time.
@@ -7,14 +7,14 @@ use std::time::SystemTime;
 
 use super::{Error, Registry};
 use crate::oci::Digest;
-use crate::store::Shard;
+use crate::store::{Shard, content};
 
 /// What a sweep removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Upload sessions.
     pub uploads: usize,
-    /// Files without a row.
+    /// Files that no row means.
     pub orphans: usize,
 }
 
@@ -27,7 +27,7 @@ impl Registry {
         Ok(self.blobs.expire_uploads(before)?)
     }
 
-    /// Removes the files of a shard that have no row and were last written before `before`;
+    /// Removes the files of a shard that no row means and that were last written before `before`;
     /// returns how many.
     ///
     /// # Errors
@@ -47,16 +47,22 @@ impl Registry {
         Ok(removed)
     }
 
-    /// Removes a file if it has no row; true when it did.
+    /// Removes a file if no row means it; true when it did.
     pub(super) fn remove_orphan(&self, digest: &Digest) -> Result<bool, Error> {
-        if self.catalog.read(|tx| tx.blob(digest))?.is_some() {
+        if self.is_file_of_row(digest)? {
             return Ok(false);
         }
         let _owned = self.locks.lock(digest);
-        if self.catalog.is_unclear() || self.catalog.read(|tx| tx.blob(digest))?.is_some() {
+        if self.catalog.is_unclear() || self.is_file_of_row(digest)? {
             return Ok(false);
         }
         self.blobs.remove(digest)?;
         Ok(true)
+    }
+
+    /// Whether a row means the file of this name: there is one, and its bytes are not with it.
+    pub(super) fn is_file_of_row(&self, digest: &Digest) -> Result<bool, Error> {
+        let row = self.catalog.read(|tx| tx.blob(digest))?;
+        Ok(content::names_file(row))
     }
 }

@@ -1,16 +1,17 @@
 //! Blobs on their way in: sessions, chunks, single requests, mounts.
 //!
-//! A chunk counts whole or not at all. A blob is acknowledged only when its bytes are durable, its
-//! name is durable and its row is committed, in this order (`store::proof`).
+//! A chunk counts whole or not at all. A blob is acknowledged only when its row is committed, and
+//! its bytes and their name are durable by then (`store::proof`).
 
 use std::cell::RefCell;
 use std::io::Read;
+use std::sync::Arc;
 
 use super::{Error, Registry};
 use crate::oci::{Algorithm, Digest, RepositoryName};
 use crate::store::blobs::{FinishError, Upload, UploadId, UploadKey};
 use crate::store::catalog::BlobRow;
-use crate::store::{Error as StoreError, ErrorKind, StoredBlob};
+use crate::store::{Error as StoreError, ErrorKind, StoredBlob, content};
 
 /// Bytes moved at a time from the client to the store.
 const COPY_BYTES: usize = 256 << 10;
@@ -262,7 +263,8 @@ impl Registry {
             FinishError::Store(error) => Error::Store(error),
         })?;
         let _owned = self.locks.lock(digest);
-        let stored = match self.catalog.read(|tx| tx.blob(digest))? {
+        let row = self.catalog.read(|tx| tx.blob(digest))?;
+        let stored = match row {
             // Nothing claims the name, so the cheaper order of steps is as safe.
             None if !self.catalog.is_unclear() => self.blobs.publish_new(staged)?,
             Some(row) if self.is_sound(digest, row, staged.size())? => {
@@ -271,13 +273,22 @@ impl Registry {
             }
             None | Some(_) => self.blobs.publish(staged)?,
         };
-        self.insert(repository, stored)
+        let is_inline = stored.is_inline();
+        self.insert(repository, stored)?;
+        if is_inline
+            && content::names_file(row)
+            && let Err(error) = self.blobs.remove(digest)
+        {
+            // The row has the bytes now, so the file means nothing; the sweep tries again.
+            log::warn!("blob {digest} was healed but its old file stays for now: {error}");
+        }
+        Ok(())
     }
 
     /// Whether the store already has exactly this blob, in a state that can be served.
     fn is_sound(&self, digest: &Digest, row: BlobRow, size: u64) -> Result<bool, Error> {
         let claimed = !row.quarantined && row.size == size;
-        Ok(claimed && self.blobs.size(digest)? == Some(size))
+        Ok(claimed && content::size(&*self.blobs, digest, &row)? == Some(size))
     }
 
     fn link(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), Error> {
@@ -289,11 +300,15 @@ impl Registry {
 
     fn insert(&self, repository: &RepositoryName, stored: StoredBlob) -> Result<(), Error> {
         let (repository, digest) = (repository.clone(), *stored.digest());
+        // What its upload left behind goes here and after the commit, with the last of the two.
+        let stored = Arc::new(stored);
+        let own = Arc::clone(&stored);
         let inserted = self.catalog.write(move |tx| {
-            tx.insert_blob(&stored)?;
-            tx.link_blob(&repository, stored.digest())?;
+            tx.insert_blob(&own)?;
+            tx.link_blob(&repository, own.digest())?;
             Ok::<(), StoreError>(())
         });
+        drop(stored);
         if let Err(error) = &inserted
             && error.kind() == ErrorKind::Full
         {

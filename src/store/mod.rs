@@ -6,6 +6,7 @@
 
 pub mod blobs;
 pub mod catalog;
+pub mod content;
 mod error;
 pub mod folder;
 pub mod layout;

@@ -87,9 +87,18 @@ fn a_blob_that_does_not_fit_is_refused_at_its_start() {
     server.stop_and_check();
 }
 
-/// Pushes of many clients into a disk that fills up: each is told the truth.
+/// Pushes of many clients into a disk that fills up: each is told the truth. Whatever filled it,
+/// content can be deleted then.
 #[test]
 fn a_disk_that_fills_under_load_loses_nothing() {
+    // Long blobs, which are files; short ones, which go into the catalog as long as it is safe.
+    for (length, count) in [(1_000_000, 12), (60_000, 160)] {
+        eprintln!("--- blobs of {length} bytes");
+        fill_under_load(length, count);
+    }
+}
+
+fn fill_under_load(length: usize, count: u64) {
     let mut disk = match ServerOnDisk::on_tmpfs(24, &[]) {
         Ok(disk) => disk,
         Err(why) => return skip("the test of a disk that fills up", &why),
@@ -100,8 +109,8 @@ fn a_disk_that_fills_under_load_loses_nothing() {
         let push = |n: u64| {
             let mut client = server.client();
             let mut outcomes = Vec::new();
-            for seed in n * 100..n * 100 + 12 {
-                let blob = bytes(seed, 1_000_000);
+            for seed in n * 1000..n * 1000 + count {
+                let blob = bytes(seed, length);
                 let path = format!("/v2/a/blobs/uploads/?digest={}", digest(&blob));
                 let answer = client.post(&path, &blob);
                 if answer.status != 201 {
@@ -128,12 +137,20 @@ fn a_disk_that_fills_under_load_loses_nothing() {
         "{} stored, {refused} refused",
         stored.len()
     );
+    let mut client = server.client();
+    for seed in stored.drain(..stored.len() / 2) {
+        let own = digest(bytes(seed, length));
+        client.delete(&format!("/v2/a/blobs/{own}")).expect(202);
+    }
     server.kill();
     server.launch();
     let mut client = server.client();
-    for seed in stored {
-        client.expect_blob("a", bytes(seed, 1_000_000));
+    for seed in &stored {
+        client.expect_blob("a", bytes(*seed, length));
     }
+    let blob = bytes(99_999, length);
+    client.push_blob("a", &blob);
+    client.expect_blob("a", &blob);
     server.stop_and_check();
 }
 

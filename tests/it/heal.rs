@@ -1,7 +1,7 @@
 //! What is wrong on disk is never served, is reported, and heals when it is pushed again.
 
 use crate::support::image::{Image, bytes, digest};
-use crate::support::{Server, coracle, eventually, start_configured};
+use crate::support::{ConfigFile, ONLY_FILES, Server, coracle, eventually, start_configured};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ fn a_truncated_blob_is_never_served_and_heals_when_it_is_pushed_again() {
 
 #[test]
 fn a_blob_that_is_gone_from_the_disk_heals_when_it_is_pushed_again() {
-    let mut server = Server::start(&[]);
+    let mut server = start_configured(ONLY_FILES, &[]);
     let mut client = server.client();
     let blob = bytes(1, 10_000);
     let own = client.push_blob("a", &blob);
@@ -97,7 +97,7 @@ fn a_blob_that_is_gone_from_the_disk_heals_when_it_is_pushed_again() {
 
 #[test]
 fn check_reports_what_is_short_missing_or_changed() {
-    let mut server = Server::start(&[]);
+    let mut server = start_configured(ONLY_FILES, &[]);
     let mut client = server.client();
     let own: Vec<String> = (0..4)
         .map(|seed| client.push_blob("a", bytes(seed, 5000)))
@@ -142,6 +142,85 @@ fn check_reports_what_is_short_missing_or_changed() {
         client.push_blob("a", bytes(seed, 5000));
         client.expect_blob("a", bytes(seed, 5000));
     }
+    server.stop_and_check();
+}
+
+/// The same with bytes that the catalog keeps.
+#[test]
+fn check_reports_inline_bytes_that_are_short_or_changed() {
+    let mut server = Server::start(&[]);
+    let mut client = server.client();
+    let own: Vec<String> = (0..3)
+        .map(|seed| client.push_blob("a", bytes(seed, 5000)))
+        .collect();
+    server.stop();
+    let data = server.data().to_path_buf();
+    assert_eq!(check(&data, &["--deep"]).0, 0);
+    let damage = |digest: &str, bytes: &[u8]| {
+        let hex = digest.replace("sha256:", "01").to_uppercase();
+        let catalog = rusqlite::Connection::open(data.join("coracle.db")).unwrap();
+        let sql = "UPDATE inline_blob SET bytes = ?1 WHERE hex(digest) = ?2";
+        assert_eq!(catalog.execute(sql, (bytes, hex)).unwrap(), 1);
+    };
+    damage(&own[0], b"short");
+    damage(&own[1], &bytes(99, 5000));
+    let (code, report) = check(&data, &[]);
+    assert_eq!(
+        (code, kinds(&report)),
+        (1, vec!["blob-wrong-size".to_owned()])
+    );
+    let (code, report) = check(&data, &["--deep"]);
+    assert_eq!((code, kinds(&report).len()), (1, 2), "{report}");
+    let (_, report) = check(&data, &["--deep", "--repair"]);
+    assert_eq!(report["repaired"], 2, "{report}");
+    server.launch();
+    let mut client = server.client();
+    for broken in &own[..2] {
+        let path = format!("/v2/a/blobs/{broken}");
+        client.head(&path).expect(404);
+        client.get(&path).expect_error(404, "BLOB_UNKNOWN");
+    }
+    client.expect_blob("a", bytes(2, 5000));
+    for seed in 0..2 {
+        client.push_blob("a", bytes(seed, 5000));
+        client.expect_blob("a", bytes(seed, 5000));
+    }
+    server.stop_and_check();
+}
+
+/// From a file that broke to inline bytes, whose old file goes, and back.
+#[test]
+fn a_blob_heals_in_whichever_form_the_bound_asks_for() {
+    let files = ConfigFile::new(ONLY_FILES);
+    let mut server = Server::start(&files.flags());
+    let blob = bytes(1, 5000);
+    let own = server.client().push_blob("a", &blob);
+    let file = file_of(server.data(), &own);
+    File::options()
+        .write(true)
+        .open(&file)
+        .unwrap()
+        .set_len(17)
+        .unwrap();
+    server.stop();
+    server.launch_with(&[]);
+    let mut client = server.client();
+    client.push_blob("a", &blob);
+    client.expect_blob("a", &blob);
+    assert!(!file.exists());
+    server.stop();
+    let catalog = rusqlite::Connection::open(server.data().join("coracle.db")).unwrap();
+    let damaged = catalog.execute("UPDATE inline_blob SET bytes = x'00'", []);
+    assert_eq!(damaged.unwrap(), 1);
+    drop(catalog);
+    server.launch_with(&files.flags());
+    let mut client = server.client();
+    client
+        .get(&format!("/v2/a/blobs/{own}"))
+        .expect_error(404, "BLOB_UNKNOWN");
+    client.push_blob("a", &blob);
+    client.expect_blob("a", &blob);
+    assert!(file.exists());
     server.stop_and_check();
 }
 
@@ -200,7 +279,7 @@ fn an_orphan_is_not_served() {
 
 #[test]
 fn check_asks_the_running_server_and_leaves_it_running() {
-    let mut server = Server::start(&[]);
+    let mut server = start_configured(ONLY_FILES, &[]);
     let mut client = server.client();
     let image = Image::oci(1, &[10_000]);
     client.push_image("a", "v1", &image);
@@ -243,9 +322,11 @@ fn an_expired_upload_is_swept_and_a_fresh_one_is_not() {
     client
         .finish_upload(&fresh, &digest("hello"), b"")
         .expect(201);
-    eventually("no file of them is left", || {
-        let left = fs::read_dir(server.data().join("uploads")).unwrap().count();
-        (left == 0).then_some(())
+    eventually("no file of them is left, save as a spare one", || {
+        let left = fs::read_dir(server.data().join("uploads")).unwrap();
+        let mut names = left.map(|entry| entry.unwrap().file_name());
+        let is_spare = |name: std::ffi::OsString| name.to_string_lossy().starts_with("spare-");
+        names.all(is_spare).then_some(())
     });
     server.stop_and_check();
 }

@@ -1,15 +1,22 @@
 //! Power cuts: a real ext4 is shut down under concurrent pushes, and what was not made durable by
 //! then is gone. Then everything that was acknowledged is asked for.
 
-use crate::support::Pushers;
 use crate::support::disk::{ServerOnDisk, skip};
 use crate::support::session::last_byte;
+use crate::support::{ConfigFile, ONLY_FILES, Pushers, SOME_FILES};
 
 const ROUNDS: u64 = 3;
 
 #[test]
 fn a_power_cut_under_load_loses_nothing_that_was_acknowledged() {
-    let mut disk = match ServerOnDisk::on_ext4(192, &[]) {
+    for toml in ["", SOME_FILES, ONLY_FILES] {
+        eprintln!("--- {toml}");
+        cut_power_under_load(&ConfigFile::new(toml));
+    }
+}
+
+fn cut_power_under_load(file: &ConfigFile) {
+    let mut disk = match ServerOnDisk::on_ext4(192, &file.flags()) {
         Ok(disk) => disk,
         Err(why) => return skip("the test with power cuts", &why),
     };

@@ -1,7 +1,9 @@
 //! Stopped or killed in the middle of anything, then started again on the same folder.
 
 use crate::support::image::{Image, bytes, digest};
-use crate::support::{Pushers, Server, eventually, start_configured};
+use crate::support::{
+    ConfigFile, ONLY_FILES, Pushers, SOME_FILES, Server, eventually, start_configured,
+};
 
 /// How the server ends in a test.
 type End = fn(&mut Server);
@@ -174,29 +176,62 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 fn kill_9_again_and_again_under_load_loses_nothing() {
-    let mut server = Server::start(&[]);
-    let mut pushers = Pushers::new(6);
-    for round in 1..=10 {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(server.pid()).unwrap()).unwrap();
-        pushers.run(&server, 40 + round * 13, || {
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-        });
-        server.wait();
-        server.launch();
-        pushers.verify(&server);
-        server.stop_and_check();
-        server.launch();
+    for toml in ["", SOME_FILES, ONLY_FILES] {
+        eprintln!("--- {toml}");
+        let file = ConfigFile::new(toml);
+        let mut server = Server::start(&file.flags());
+        let mut pushers = Pushers::new(6);
+        for round in 1..=7 {
+            let pid = rustix::process::Pid::from_raw(i32::try_from(server.pid()).unwrap()).unwrap();
+            pushers.run(&server, 40 + round * 17, || {
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            });
+            server.wait();
+            server.launch();
+            pushers.verify(&server);
+            server.stop_and_check();
+            server.launch();
+        }
+        assert!(
+            pushers.known() > 150,
+            "only {} things were pushed",
+            pushers.known()
+        );
     }
-    assert!(
-        pushers.known() > 200,
-        "only {} things were pushed",
-        pushers.known()
-    );
+}
+
+/// The bound is another at each start: what is there keeps its form and is served as ever.
+#[test]
+fn blobs_of_both_forms_outlive_a_change_of_the_bound() {
+    let mut server = Server::start(&[]);
+    let short = |seed| bytes(seed, 3000 + usize::try_from(seed).unwrap());
+    for (round, toml) in [(0, ""), (1, ONLY_FILES), (2, SOME_FILES), (3, ONLY_FILES)] {
+        let file = ConfigFile::new(toml);
+        server.stop();
+        server.launch_with(&file.flags());
+        let mut client = server.client();
+        client.push_blob("a", short(round));
+        // Again, from the start: it is there already.
+        client.push_blob("b", short(0));
+        for seed in 0..=round {
+            client.expect_blob("a", short(seed));
+        }
+        client.expect_blob("b", short(0));
+    }
+    let mut client = server.client();
+    for seed in 0..4 {
+        client
+            .delete(&format!("/v2/a/blobs/{}", digest(short(seed))))
+            .expect(202);
+    }
+    client.expect_blob("b", short(0));
+    server.stop_and_check();
 }
 
 #[test]
 fn a_server_that_is_stopped_under_load_loses_nothing() {
-    let mut server = Server::start(&[]);
+    let file = ConfigFile::new(SOME_FILES);
+    let mut server = Server::start(&file.flags());
     let mut pushers = Pushers::new(4);
     for _ in 0..3 {
         let pid = rustix::process::Pid::from_raw(i32::try_from(server.pid()).unwrap()).unwrap();

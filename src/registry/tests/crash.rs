@@ -5,24 +5,21 @@
 //! crash safety is SQLite's tested property (the power cut tests cover both together).
 
 use std::path::Path;
-use std::sync::Arc;
 
-use super::{catalog, digest, image, name, tag};
+use super::{ROOT, blobs_on, catalog, digest, image, name, tag};
 use crate::oci::{Digest, Reference};
 use crate::registry::check::CheckOptions;
 use crate::registry::upload::Chunk;
 use crate::registry::{Error, Options, Registry};
+use crate::store::blobs::UploadKey;
 use crate::store::blobs::crash_disk::{CrashDisk, EIO, ENOSPC, Faults, Names, Tail};
-use crate::store::blobs::{BlobStore, FileBlobStore, FileOptions, UploadKey};
 use crate::store::catalog::Location;
-use crate::store::layout::Layout;
 
-const ROOT: &str = "/data";
+/// The longest inline blob: every blob of the workload is a file, some are, none is.
+const BOUNDS: [u64; 3] = [0, 250, 64 << 10];
 
-fn open(disk: &CrashDisk, database: &Path) -> Option<Registry> {
-    let store =
-        FileBlobStore::open(Layout::new(ROOT), FileOptions::default(), disk.clone()).ok()?;
-    let blobs: Arc<dyn BlobStore> = Arc::new(store);
+fn open(disk: &CrashDisk, database: &Path, bound: u64) -> Option<Registry> {
+    let blobs = blobs_on(disk, bound)?;
     let catalog = catalog(Location::File(database), &blobs);
     Some(Registry::new(catalog, blobs, Options::default()))
 }
@@ -115,7 +112,8 @@ fn delete_and_push_again(registry: &Registry, done: &mut Acknowledged) {
 
 /// Opens what is left and asks for everything that was acknowledged.
 fn examine(disk: &CrashDisk, database: &Path, done: &Acknowledged, what: &str) {
-    let registry = open(disk, database).expect("what is left can be opened");
+    // In whichever form it is, and whatever the bound is by then.
+    let registry = open(disk, database, 0).expect("what is left can be opened");
     let report = registry
         .check(
             CheckOptions {
@@ -156,9 +154,9 @@ fn examine(disk: &CrashDisk, database: &Path, done: &Acknowledged, what: &str) {
 }
 
 /// Runs the workload with these faults; the disk and what was acknowledged.
-fn run(database: &Path, faults: Faults) -> (CrashDisk, Acknowledged) {
+fn run(database: &Path, bound: u64, faults: Faults) -> (CrashDisk, Acknowledged) {
     let disk = CrashDisk::new(Path::new(ROOT));
-    let registry = open(&disk, database).expect("a fresh store");
+    let registry = open(&disk, database, bound).expect("a fresh store");
     disk.set_faults(faults);
     let done = work(&registry);
     registry
@@ -170,58 +168,63 @@ fn run(database: &Path, faults: Faults) -> (CrashDisk, Acknowledged) {
 
 #[test]
 fn a_crash_at_any_sync_point_loses_nothing_that_was_acknowledged() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (disk, done) = run(&folder.path().join("whole.db"), Faults::default());
-    assert_eq!(
-        (done.blobs.len(), done.tags.len(), done.deleted.len()),
-        (8, 3, 1)
-    );
-    for point in 0..=disk.syncs() {
-        for (number, (names, tail)) in Names::ALL
-            .iter()
-            .flat_map(|names| Tail::ALL.iter().map(move |t| (names, t)))
-            .enumerate()
-        {
-            let database = folder.path().join(format!("sync-{point}-{number}.db"));
-            let faults = Faults {
-                freeze_at_sync: Some(point),
-                ..Faults::default()
-            };
-            let (disk, done) = run(&database, faults);
-            let what = format!("sync {point}, case {number}");
-            examine(&disk.crash(*names, *tail), &database, &done, &what);
+    for bound in BOUNDS {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (disk, done) = run(&folder.path().join("whole.db"), bound, Faults::default());
+        assert_eq!(
+            (done.blobs.len(), done.tags.len(), done.deleted.len()),
+            (8, 3, 1)
+        );
+        for point in 0..=disk.syncs() {
+            for (number, (names, tail)) in Names::ALL
+                .iter()
+                .flat_map(|names| Tail::ALL.iter().map(move |t| (names, t)))
+                .enumerate()
+            {
+                let database = folder.path().join(format!("sync-{point}-{number}.db"));
+                let faults = Faults {
+                    freeze_at_sync: Some(point),
+                    ..Faults::default()
+                };
+                let (disk, done) = run(&database, bound, faults);
+                let what = format!("bound {bound}, sync {point}, case {number}");
+                examine(&disk.crash(*names, *tail), &database, &done, &what);
+            }
         }
     }
 }
 
 #[test]
 fn the_end_of_the_process_at_any_disk_call_loses_nothing_that_was_acknowledged() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (disk, _) = run(&folder.path().join("whole.db"), Faults::default());
-    for point in 0..=disk.calls() {
-        let database = folder.path().join(format!("call-{point}.db"));
-        let faults = Faults {
-            freeze_at_call: Some(point),
-            ..Faults::default()
-        };
-        let (disk, done) = run(&database, faults);
-        examine(&disk.kill(), &database, &done, &format!("call {point}"));
+    for bound in BOUNDS {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (disk, _) = run(&folder.path().join("whole.db"), bound, Faults::default());
+        for point in 0..=disk.calls() {
+            let database = folder.path().join(format!("call-{point}.db"));
+            let faults = Faults {
+                freeze_at_call: Some(point),
+                ..Faults::default()
+            };
+            let (disk, done) = run(&database, bound, faults);
+            let what = format!("bound {bound}, call {point}");
+            examine(&disk.kill(), &database, &done, &what);
+        }
     }
 }
 
 #[test]
 fn a_failure_of_any_disk_call_loses_nothing_that_was_acknowledged() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (disk, _) = run(&folder.path().join("whole.db"), Faults::default());
-    for error in [EIO, ENOSPC] {
+    for (bound, error) in BOUNDS.into_iter().flat_map(|b| [(b, EIO), (b, ENOSPC)]) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (disk, _) = run(&folder.path().join("whole.db"), bound, Faults::default());
         for point in 0..=disk.calls() {
             let database = folder.path().join(format!("fail-{error}-{point}.db"));
             let faults = Faults {
                 fail_at_call: Some((point, error)),
                 ..Faults::default()
             };
-            let (disk, done) = run(&database, faults);
-            let what = format!("error {error} at call {point}");
+            let (disk, done) = run(&database, bound, faults);
+            let what = format!("bound {bound}, error {error} at call {point}");
             disk.set_faults(Faults::default());
             examine(&disk.kill(), &database, &done, &what);
         }

@@ -2,6 +2,7 @@
 //! crashes.
 
 mod crash;
+mod forms;
 mod model;
 mod rules;
 
@@ -10,13 +11,28 @@ use std::sync::Arc;
 use super::{Options, Registry};
 use crate::clock::SystemClock;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
-use crate::store::blobs::{BlobStore, MemoryBlobStore};
+use crate::store::blobs::crash_disk::CrashDisk;
+use crate::store::blobs::{BlobStore, FileBlobStore, FileOptions, MemoryBlobStore};
 use crate::store::catalog::{self, Catalog, Durability, Location};
+use crate::store::layout::Layout;
+
+/// Where the data folder is on a disk in memory.
+pub const ROOT: &str = "/data";
 
 /// A registry in memory.
 pub fn in_memory(options: Options) -> Registry {
     let blobs: Arc<dyn BlobStore> = Arc::new(MemoryBlobStore::new(1 << 30, 1000));
     Registry::new(catalog(Location::Memory, &blobs), blobs, options)
+}
+
+/// Blobs on a disk in memory, those of at most `bound` bytes inline.
+pub fn blobs_on(disk: &CrashDisk, bound: u64) -> Option<Arc<dyn BlobStore>> {
+    let options = FileOptions {
+        inline_bytes_max: bound,
+        ..FileOptions::default()
+    };
+    let store = FileBlobStore::open(Layout::new(ROOT), options, disk.clone()).ok()?;
+    Some(Arc::new(store))
 }
 
 /// A catalog that syncs through `blobs`.

@@ -1,14 +1,18 @@
 //! Random operations against a plain model: after every step both give the same answers, and a
-//! check finds nothing.
+//! check finds nothing but what was broken on purpose.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::{digest, image, in_memory, name, tag};
+use super::{ROOT, blobs_on, catalog, digest, image, in_memory, name, tag};
 use crate::oci::{Digest, Reference};
-use crate::registry::check::CheckOptions;
+use crate::registry::check::{CheckOptions, Finding, FindingKind};
 use crate::registry::{Error, Options, Registry};
+use crate::store::blobs::crash_disk::CrashDisk;
+use crate::store::catalog::Location;
 
 const REPOSITORIES: [&str; 3] = ["a", "b/c", "d"];
 const TAGS: [&str; 3] = ["v1", "v2", "latest"];
@@ -33,7 +37,14 @@ enum Step {
     },
     DeleteImage(usize, (usize, usize)),
     DeleteTag(usize, usize),
+    /// The bytes of a blob are found to be wrong.
+    Quarantine(usize),
+    /// Another length up to which blobs are inline: those that are there keep their form.
+    Rebound(usize),
 }
+
+/// Blobs have 10 to 14 bytes.
+const BOUNDS: [u64; 3] = [0, 12, 100];
 
 fn step() -> impl Strategy<Value = Step> {
     let repository = 0..REPOSITORIES.len();
@@ -58,6 +69,8 @@ fn step() -> impl Strategy<Value = Step> {
             }),
         1 => (repository.clone(), pair).prop_map(|(r, p)| Step::DeleteImage(r, p)),
         1 => (repository, 0..TAGS.len()).prop_map(|(r, t)| Step::DeleteTag(r, t)),
+        1 => (0..BLOBS).prop_map(Step::Quarantine),
+        1 => (0..BOUNDS.len()).prop_map(Step::Rebound),
     ]
 }
 
@@ -70,13 +83,18 @@ struct Model {
     blobs: BTreeMap<&'static str, BTreeSet<Digest>>,
     manifests: BTreeMap<&'static str, BTreeMap<Digest, Stored>>,
     tags: BTreeMap<&'static str, BTreeMap<&'static str, Digest>>,
+    quarantined: BTreeSet<Digest>,
 }
 
 impl Model {
     fn holds(&self, repository: &str, blob: &Digest) -> bool {
-        self.blobs
-            .get(repository)
-            .is_some_and(|blobs| blobs.contains(blob))
+        let blobs = self.blobs.get(repository);
+        !self.quarantined.contains(blob) && blobs.is_some_and(|blobs| blobs.contains(blob))
+    }
+
+    /// Whether anybody holds it.
+    fn is_there(&self, blob: &Digest) -> bool {
+        self.blobs.values().any(|blobs| blobs.contains(blob))
     }
 
     fn exists(&self, repository: &str) -> bool {
@@ -114,6 +132,7 @@ fn apply(registry: &Registry, model: &mut Model, step: &Step) {
                 )
                 .expect("a blob is taken");
             model.blobs.entry(at).or_default().insert(content);
+            model.quarantined.remove(&content);
         }
         Step::Mount {
             to,
@@ -136,6 +155,9 @@ fn apply(registry: &Registry, model: &mut Model, step: &Step) {
                 Ok(()) => assert!(held),
                 Err(Error::BlobUnknown { .. }) => assert!(!held),
                 Err(other) => panic!("{other}"),
+            }
+            if !model.is_there(&content) {
+                model.quarantined.remove(&content);
             }
         }
         Step::PushImage {
@@ -176,6 +198,18 @@ fn apply(registry: &Registry, model: &mut Model, step: &Step) {
             let outcome = registry.delete_manifest(&name(at), &Reference::Tag(tag(word)));
             assert_eq!(outcome.is_ok(), held, "{outcome:?}");
         }
+        Step::Quarantine(number) => {
+            let content = digest(&blob(number));
+            let row = registry.catalog().read(|tx| tx.blob(&content));
+            let row = row.expect("an answer");
+            assert_eq!(row.is_some(), model.is_there(&content));
+            if let Some(row) = row {
+                registry.quarantine(&content, row).expect("put aside");
+                model.quarantined.insert(content);
+            }
+        }
+        // Not the registry's business.
+        Step::Rebound(_) => {}
     }
 }
 
@@ -231,6 +265,13 @@ fn compare(registry: &Registry, model: &Model) {
             let content = digest(&blob(number));
             let held = registry.blob_size(&name(at), &content).is_ok();
             assert_eq!(held, model.holds(at, &content), "{at} {content}");
+            let bytes = registry.open_blob(&name(at), &content).ok().map(|own| {
+                let mut bytes = Vec::new();
+                let read = own.reader.into_read().read_to_end(&mut bytes);
+                read.expect("readable");
+                bytes
+            });
+            assert_eq!(bytes, held.then(|| blob(number)));
         }
         for (content, (bytes, _)) in model.manifests.get(at).into_iter().flatten() {
             let row = registry
@@ -249,7 +290,16 @@ fn compare(registry: &Registry, model: &Model) {
         &mut |_| (),
     );
     let report = report.expect("a report");
-    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    let expected: Vec<Finding> = model
+        .quarantined
+        .iter()
+        .map(|content| Finding {
+            kind: FindingKind::BlobQuarantined,
+            subject: content.to_string(),
+            repaired: false,
+        })
+        .collect();
+    assert_eq!(report.findings, expected);
 }
 
 fn compare_tags(registry: &Registry, model: &Model, at: &str) {
@@ -297,6 +347,25 @@ proptest! {
         let registry = in_memory(Options::default());
         let mut model = Model::default();
         for step in &steps {
+            apply(&registry, &mut model, step);
+        }
+        compare(&registry, &model);
+    }
+
+    #[test]
+    fn it_does_so_with_blobs_of_both_forms(
+        steps in proptest::collection::vec(step(), 1..50)
+    ) {
+        let disk = CrashDisk::new(Path::new(ROOT));
+        let blobs = blobs_on(&disk, BOUNDS[1]).expect("a fresh store");
+        let catalog = catalog(Location::Memory, &blobs);
+        let over = |blobs| Registry::new(Arc::clone(&catalog), blobs, Options::default());
+        let mut registry = over(blobs);
+        let mut model = Model::default();
+        for step in &steps {
+            if let Step::Rebound(number) = step {
+                registry = over(blobs_on(&disk, BOUNDS[*number]).expect("the same store"));
+            }
             apply(&registry, &mut model, step);
         }
         compare(&registry, &model);

@@ -11,7 +11,9 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
-use rustix::fs::{Advice, FallocateFlags, OFlags, RenameFlags};
+use rustix::fs::{
+    Advice, FallocateFlags, OFlags, RenameFlags, StatVfs, Timespec, Timestamps, UTIME_NOW,
+};
 use rustix::io::Errno;
 
 use super::BlobReader;
@@ -79,9 +81,15 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// Cuts or extends a file to `length` bytes and frees what was reserved beyond.
     fn set_length(&self, file: &Self::File, length: u64) -> io::Result<()>;
 
+    /// Makes now the time when the bytes were last written.
+    fn touch(&self, file: &Self::File) -> io::Result<()>;
+
     /// Makes sure that there is room for `bytes` at `offset`, and reserves some of it, without
     /// changing the length. A file system that cannot reserve is no error.
     fn reserve(&self, file: &Self::File, offset: u64, bytes: NonZeroU64) -> io::Result<()>;
+
+    /// Bytes that are free on the file system of a folder, for whoever this process runs as.
+    fn room(&self, folder: &Path) -> io::Result<u64>;
 
     /// Starts writing a range to the device without waiting. A hint: it cannot fail, and
     /// promises nothing.
@@ -122,6 +130,10 @@ fn metadata_of(metadata: &std::fs::Metadata) -> io::Result<Metadata> {
         links: metadata.nlink(),
         is_file: metadata.is_file(),
     })
+}
+
+const fn free(system: &StatVfs) -> u64 {
+    system.f_bavail.saturating_mul(system.f_frsize)
 }
 
 impl Disk for RealDisk {
@@ -203,9 +215,20 @@ impl Disk for RealDisk {
         file.set_len(length)
     }
 
+    fn touch(&self, file: &File) -> io::Result<()> {
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_NOW,
+        };
+        let times = Timestamps {
+            last_access: now,
+            last_modification: now,
+        };
+        Ok(rustix::fs::futimens(file, &times)?)
+    }
+
     fn reserve(&self, file: &File, offset: u64, bytes: NonZeroU64) -> io::Result<()> {
-        let system = rustix::fs::fstatvfs(file)?;
-        if bytes.get() > system.f_bavail.saturating_mul(system.f_frsize) {
+        if bytes.get() > free(&rustix::fs::fstatvfs(file)?) {
             return Err(Errno::NOSPC.into());
         }
         let bytes = bytes.get().min(RESERVE_BYTES_MAX);
@@ -216,6 +239,10 @@ impl Disk for RealDisk {
                 result => return Ok(result?),
             }
         }
+    }
+
+    fn room(&self, folder: &Path) -> io::Result<u64> {
+        Ok(free(&rustix::fs::statvfs(folder)?))
     }
 
     /// Linux answers this advice by starting to write the range's dirty pages; they stay cached

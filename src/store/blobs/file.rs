@@ -1,4 +1,5 @@
-//! The blob store in a folder: one file a blob, one file an upload session.
+//! The blob store in a folder: one file a blob, one file an upload session. Short blobs are left to
+//! the catalog, whose commit makes their bytes durable together with their row.
 //!
 //! The order of effects is what makes a row mean that its file is there: bytes are synced before
 //! or right after they take their final name, names are synced shard by shard, and only then may
@@ -11,13 +12,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::checkpoint::Checkpoint;
 use super::disk::{Access, Disk, RealDisk};
 use super::health::Health;
-use super::resume;
+use super::session::Session;
 use super::sessions::Sessions;
+use super::spares::Spares;
 use super::staged::Staged;
-use super::upload::{self, FileUpload, Session};
+use super::upload::FileUpload;
 use super::{BlobStore, Entry, Opened, Upload, UploadError, UploadId, UploadKey};
+use super::{resume, session};
 use crate::oci::{Algorithm, Digest};
 use crate::store::layout::Layout;
 use crate::store::{Error, ErrorKind, Shard, StagedBlob, StoredBlob};
@@ -28,6 +32,9 @@ pub struct Options {
     /// Leaves out every sync: what is acknowledged survives the end of the process, not a power
     /// cut. For fixtures.
     pub relaxed: bool,
+    /// The longest blob that is kept inline, in bytes; 0 keeps every blob as a file. A request
+    /// that brings one holds as much in memory.
+    pub inline_bytes_max: u64,
     /// How many upload sessions may exist.
     pub upload_sessions_max: usize,
     /// How many sessions between two requests keep their file open.
@@ -41,10 +48,18 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             relaxed: false,
+            inline_bytes_max: 64 << 10,
             upload_sessions_max: 10_000,
             open_sessions_max: 256,
             probe_interval: Duration::from_secs(1),
         }
+    }
+}
+
+impl Options {
+    /// Whether a blob of this length is kept inline where there is room for it.
+    pub(super) const fn may_be_inline(&self, length: u64) -> bool {
+        self.inline_bytes_max > 0 && length <= self.inline_bytes_max
     }
 }
 
@@ -61,6 +76,7 @@ pub(super) struct Shared<D: Disk> {
     pub uploads: PathBuf,
     pub boot: [u8; 16],
     pub sessions: Arc<Sessions<Session<D::File>>>,
+    pub spares: Spares<D::File>,
     pub health: Health,
     /// Shards made when they were needed whose own names were made durable by this process. One
     /// that is there may have been made by a process that ended before it came to that.
@@ -115,31 +131,58 @@ impl<D: Disk> FileBlobStore<D> {
                 options,
                 boot,
                 sessions: Arc::new(sessions),
+                spares: Spares::new(),
                 health: Health::default(),
                 parents_synced: Mutex::default(),
             }),
         })
     }
 
-    /// Takes what [`Upload::finish`] made out of its proof.
-    fn staged(&self, blob: StagedBlob) -> Result<(Staged<D>, StoredBlob), Error> {
-        let StagedBlob {
-            digest,
-            size,
-            holder,
-        } = blob;
-        match holder.downcast::<Staged<D>>() {
-            Ok(staged) if staged.belongs_to(&self.shared) => Ok((
-                *staged,
-                StoredBlob {
-                    digest,
-                    size,
-                    named: false,
-                },
-            )),
-            _ => Err(Error::new(ErrorKind::Io, "publishing blob", digest)
-                .because("it was staged by another store")),
+    /// Takes what [`Upload::finish`] made out of its proof and publishes it: as a file with
+    /// `publish`, which tells whether the name is durable, or by leaving its bytes to the catalog.
+    fn publish_by(
+        &self,
+        blob: StagedBlob,
+        publish: fn(&Self, &mut Staged<D>, &Digest) -> Result<bool, Error>,
+    ) -> Result<StoredBlob, Error> {
+        let (digest, size) = (blob.digest, blob.size);
+        let mut staged = match blob.holder.downcast::<Staged<D>>() {
+            Ok(staged) if staged.belongs_to(&self.shared) => staged,
+            _ => {
+                return Err(Error::new(ErrorKind::Io, "publishing blob", digest)
+                    .because("it was staged by another store"));
+            }
+        };
+        if let Some(bytes) = staged.take_bytes() {
+            return Ok(StoredBlob::in_row(digest, bytes, staged));
         }
+        let named = publish(self, &mut staged, &digest)?;
+        staged.keep();
+        Ok(StoredBlob::in_file(digest, size, named))
+    }
+
+    /// Bytes first, then the name, which is left to be synced.
+    fn publish_file(&self, staged: &mut Staged<D>, digest: &Digest) -> Result<bool, Error> {
+        staged.sync(digest)?;
+        self.rename_into_place(staged, digest)
+            .map_err(|error| Error::io("publishing blob", digest, error))?;
+        Ok(false)
+    }
+
+    /// The name first, where nothing has it.
+    fn publish_new_file(&self, staged: &mut Staged<D>, digest: &Digest) -> Result<bool, Error> {
+        let renamed = self
+            .rename_if_new(staged, digest)
+            .map_err(|error| Error::io("publishing blob", digest, error))?;
+        if !renamed {
+            return self.publish_file(staged, digest);
+        }
+        staged.sync(digest)?;
+        // The name went before the bytes, so on a journalling file system the sync of the bytes
+        // took it along and this finds nothing left to do. Here, many requests do it at once; in
+        // the catalog's writer they would wait for one another.
+        self.sync_shards(&[Shard::of(digest)])?;
+        Ok(true)
     }
 
     fn rename_into_place(&self, staged: &mut Staged<D>, digest: &Digest) -> io::Result<()> {
@@ -183,14 +226,14 @@ pub(super) fn random_bytes() -> Result<[u8; 16], Error> {
 
 impl<D: Disk> BlobStore for FileBlobStore<D> {
     fn start_upload(&self, key: &UploadKey, algorithm: Algorithm) -> Result<(), UploadError> {
-        let ticket = self.shared.sessions.start(upload::session_name(key))?;
-        upload::create(&self.shared, ticket, algorithm).map(|(ticket, session)| {
+        let ticket = self.shared.sessions.start(session::session_name(key))?;
+        session::create(&self.shared, ticket, algorithm).map(|(ticket, session)| {
             ticket.park(session, 0);
         })
     }
 
     fn claim_upload(&self, key: &UploadKey) -> Result<Box<dyn Upload>, UploadError> {
-        let (ticket, kept) = self.shared.sessions.claim(upload::session_name(key))?;
+        let (ticket, kept) = self.shared.sessions.claim(session::session_name(key))?;
         let (ticket, session) = match kept {
             Some(session) => (ticket, session),
             None => resume::resume(&self.shared, ticket)?,
@@ -204,7 +247,7 @@ impl<D: Disk> BlobStore for FileBlobStore<D> {
         match self
             .shared
             .sessions
-            .acknowledged(&upload::session_name(key))
+            .acknowledged(&session::session_name(key))
         {
             Some(offset) => Ok(offset),
             None => Ok(self.claim_upload(key)?.offset()),
@@ -214,42 +257,17 @@ impl<D: Disk> BlobStore for FileBlobStore<D> {
     fn start_anonymous_upload(&self, algorithm: Algorithm) -> Result<Box<dyn Upload>, UploadError> {
         let name = format!("{}{}", resume::ANONYMOUS, UploadId::random()?);
         let ticket = self.shared.sessions.start(name)?;
-        let (ticket, session) = upload::create(&self.shared, ticket, algorithm)?;
+        let session = Session::new(None, Checkpoint::empty(algorithm), None);
         let upload = FileUpload::new(Arc::clone(&self.shared), ticket, session, false);
         Ok(Box::new(upload))
     }
 
     fn publish(&self, staged: StagedBlob) -> Result<StoredBlob, Error> {
-        let (mut staged, stored) = self.staged(staged)?;
-        let digest = *stored.digest();
-        staged.sync(&digest)?;
-        self.rename_into_place(&mut staged, &digest)
-            .map_err(|error| Error::io("publishing blob", digest, error))?;
-        staged.keep();
-        Ok(stored)
+        self.publish_by(staged, Self::publish_file)
     }
 
     fn publish_new(&self, staged: StagedBlob) -> Result<StoredBlob, Error> {
-        let (mut staged, mut stored) = self.staged(staged)?;
-        let digest = *stored.digest();
-        let publishing = |error| Error::io("publishing blob", digest, error);
-        if self
-            .rename_if_new(&mut staged, &digest)
-            .map_err(publishing)?
-        {
-            staged.sync(&digest)?;
-            // The name went before the bytes, so on a journalling file system the sync of the bytes
-            // took it along and this finds nothing left to do. Here, many requests do it at once;
-            // in the catalog's writer they would wait for one another.
-            self.sync_shards(&[Shard::of(&digest)])?;
-            stored.named = true;
-        } else {
-            staged.sync(&digest)?;
-            self.rename_into_place(&mut staged, &digest)
-                .map_err(publishing)?;
-        }
-        staged.keep();
-        Ok(stored)
+        self.publish_by(staged, Self::publish_new_file)
     }
 
     fn sync_shards(&self, shards: &[Shard]) -> Result<(), Error> {

@@ -322,11 +322,7 @@ impl BlobStore for MemoryBlobStore {
         let freed = replaced.map_or(0, |blob| blob.bytes.len() as u64);
         state.used = state.used.saturating_sub(freed);
         drop(state);
-        Ok(StoredBlob {
-            digest,
-            size,
-            named: true,
-        })
+        Ok(StoredBlob::in_file(digest, size, true))
     }
 
     fn sync_shards(&self, _shards: &[Shard]) -> Result<(), Error> {

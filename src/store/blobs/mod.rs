@@ -11,8 +11,10 @@ mod file;
 mod health;
 mod memory;
 mod resume;
+mod session;
 mod sessions;
 mod shards;
+mod spares;
 mod staged;
 #[cfg(test)]
 mod tests;
@@ -124,7 +126,8 @@ pub trait Upload: Send {
     fn checkpoint(&mut self) -> Result<(), Error>;
 
     /// Finishes the session: its bytes must hash to `expected` (under any supported algorithm).
-    /// The session is gone afterwards, whatever the outcome.
+    /// The session is gone afterwards, whatever the outcome, save that one whose last bytes could
+    /// not be written is back at what was acknowledged.
     ///
     /// # Errors
     /// [`FinishError`].
@@ -180,8 +183,10 @@ pub trait BlobStore: Send + Sync {
     fn start_anonymous_upload(&self, algorithm: Algorithm) -> Result<Box<dyn Upload>, UploadError>;
 
     /// Makes the bytes of a staged blob durable and then gives it its final name, replacing
-    /// whatever stood there. The name is durable only after
-    /// [`sync_shards`](BlobStore::sync_shards).
+    /// whatever stood there; the name is durable only after
+    /// [`sync_shards`](BlobStore::sync_shards). Or leaves the bytes of a short blob to the
+    /// catalog, inline: then no file is touched, and one that stands under the name means nothing
+    /// once the row is committed.
     ///
     /// # Errors
     /// A failed sync, which is final for these bytes, or a failed rename; the staged bytes are

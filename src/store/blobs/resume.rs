@@ -12,8 +12,9 @@ use std::time::SystemTime;
 use super::checkpoint::{Checkpoint, RECORD_LENGTH_MAX};
 use super::disk::{Access, Disk};
 use super::file::Shared;
+use super::session::{Held, Session, hash_again, state_path};
 use super::sessions::Ticket;
-use super::upload::{Held, Session, hash_again, state_path};
+use super::spares::SPARE;
 use super::{UploadError, UploadId};
 use crate::oci::Algorithm;
 use crate::store::Error;
@@ -25,15 +26,15 @@ const STATE_SUFFIX: &str = ".state";
 
 /// Writes a checkpoint in place, making its file the first time.
 pub(super) fn write_checkpoint<D: Disk>(
-    disk: &D,
+    shared: &Shared<D>,
     path: &Path,
     state: &mut Option<D::File>,
     checkpoint: &Checkpoint,
-    boot: [u8; 16],
 ) -> io::Result<()> {
+    let disk = &shared.disk;
     let file = match state {
         Some(file) => file,
-        None => state.insert(match disk.create(path) {
+        None => state.insert(match shared.spares.make(disk, path) {
             // Made by an earlier attempt that could not write it.
             Err(error) if error.kind() == Io::AlreadyExists => {
                 disk.open(path, Access::ReadWrite)?
@@ -41,7 +42,7 @@ pub(super) fn write_checkpoint<D: Disk>(
             result => result?,
         }),
     };
-    disk.write_at(file, &checkpoint.encode(boot), 0)
+    disk.write_at(file, &checkpoint.encode(shared.boot), 0)
 }
 
 /// What stands beside a session.
@@ -111,7 +112,7 @@ fn check<D: Disk>(
         return Ok(None);
     }
     let state = state_path(path);
-    let (checkpoint, boot, state_file) = match read_checkpoint(disk, &state)? {
+    let (checkpoint, boot, mut state_file) = match read_checkpoint(disk, &state)? {
         Found::Nothing => (Checkpoint::empty(Algorithm::Sha256), shared.boot, None),
         Found::Checkpoint(checkpoint, boot, file) => (*checkpoint, boot, Some(file)),
         Found::Damaged => return Ok(None),
@@ -119,21 +120,19 @@ fn check<D: Disk>(
     if metadata.length < checkpoint.offset {
         return Ok(None);
     }
-    let mut session = Session::new(file, checkpoint, state_file);
+    let (hasher, length) = (&checkpoint.hasher, checkpoint.offset);
     if boot != shared.boot {
-        let algorithm = session.hasher.algorithm();
-        let found = hash_again(disk, &session.file, session.length, algorithm)?;
-        if found.is_none_or(|found| found.save() != session.hasher.save()) {
+        let found = hash_again(disk, &file, length, hasher.algorithm())?;
+        if found.is_none_or(|found| found.save() != hasher.save()) {
             return Ok(None);
         }
         // So that the next time in this boot reads nothing.
-        let checkpoint = &session.acknowledged;
-        write_checkpoint(disk, &state, &mut session.state, checkpoint, shared.boot)?;
+        write_checkpoint(shared, &state, &mut state_file, &checkpoint)?;
     }
-    if metadata.length > session.length {
-        disk.set_length(&session.file, session.length)?;
+    if metadata.length > length {
+        disk.set_length(&file, length)?;
     }
-    Ok(Some(session))
+    Ok(Some(Session::new(Some(file), checkpoint, state_file)))
 }
 
 /// Removes a session's file, then its checkpoint. A name that is not there is no error.
@@ -152,6 +151,7 @@ enum Kind {
     Session,
     Anonymous,
     State,
+    Spare,
     Foreign,
 }
 
@@ -168,6 +168,8 @@ fn kind_of(name: &str) -> Kind {
         .is_some_and(|id| id.parse::<UploadId>().is_ok())
     {
         Kind::Anonymous
+    } else if name.starts_with(SPARE) {
+        Kind::Spare
     } else {
         Kind::Foreign
     }
@@ -182,6 +184,8 @@ pub(super) fn count_sessions<D: Disk>(disk: &D, layout: &Layout) -> Result<usize
             Kind::Session => count += 1,
             // If it cannot be removed it is swept by age.
             Kind::Anonymous if disk.remove(&uploads.join(name)).is_err() => count += 1,
+            // Its name may be given again, and one that stays is replaced then.
+            Kind::Spare => drop(disk.remove(&uploads.join(name))),
             Kind::Anonymous | Kind::State | Kind::Foreign => {}
         }
         Ok(true)
@@ -229,6 +233,6 @@ fn expire_one<D: Disk>(shared: &Shared<D>, name: &str, before: SystemTime) -> io
                 _ => Ok(false),
             }
         }
-        Kind::State | Kind::Foreign => Ok(false),
+        Kind::State | Kind::Spare | Kind::Foreign => Ok(false),
     }
 }

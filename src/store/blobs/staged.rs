@@ -1,4 +1,4 @@
-//! A finished upload on its way to its final name, or to nothing.
+//! A finished upload on its way to its final name, into the catalog, or to nothing.
 
 use std::io::ErrorKind as Io;
 use std::path::{Path, PathBuf};
@@ -6,20 +6,31 @@ use std::sync::Arc;
 
 use super::disk::Disk;
 use super::file::Shared;
+use super::session::{Held, Session, state_path};
 use super::sessions::Ticket;
-use super::upload::{Held, Session, state_path};
 use crate::oci::Digest;
 use crate::store::Error;
 
-/// A file on its way out of a session: to its final name, or to nothing when it is dropped.
+/// What is left of a session at its end. Its file gets its final name, or goes when this is
+/// dropped: because the upload came to nothing, or because the catalog has the bytes.
 pub(super) struct Staged<D: Disk> {
     shared: Arc<Shared<D>>,
+    /// The session's file.
+    session: PathBuf,
+    /// The same, or its final name.
     path: PathBuf,
     /// The checkpoint's file, if there is one.
-    state: Option<PathBuf>,
+    state: Option<D::File>,
     /// There until it is published or removed.
     ticket: Option<Ticket<Session<D::File>>>,
-    file: D::File,
+    /// `None` when nothing was written.
+    file: Option<D::File>,
+    /// Whether it has no byte, if the blob is kept inline.
+    is_empty: bool,
+    /// All bytes, when the blob is to be kept inline.
+    bytes: Option<Vec<u8>>,
+    /// The blob is no file, so the session's files can serve another one.
+    is_spare: bool,
 }
 
 impl<D: Disk> Staged<D> {
@@ -29,10 +40,14 @@ impl<D: Disk> Staged<D> {
         ticket.leaving();
         Self {
             shared,
-            state: session.state.is_some().then(|| state_path(&path)),
+            state: session.state,
+            is_empty: session.acknowledged.offset == 0,
+            is_spare: false,
+            session: path.clone(),
             path,
             ticket: Some(ticket),
             file: session.file,
+            bytes: None,
         }
     }
 
@@ -44,6 +59,17 @@ impl<D: Disk> Staged<D> {
         &self.path
     }
 
+    /// Keeps the blob inline if these are its bytes; `None` makes it a file.
+    pub fn set_bytes(&mut self, bytes: Option<Vec<u8>>) {
+        self.is_spare = bytes.is_some();
+        self.bytes = bytes;
+    }
+
+    /// The bytes of a blob that is kept inline; what is left of its session goes with this value.
+    pub fn take_bytes(&mut self) -> Option<Vec<u8>> {
+        self.bytes.take()
+    }
+
     /// The file has another name now, and that is what a failure removes.
     pub fn moved(&mut self, path: PathBuf) {
         self.path = path;
@@ -51,10 +77,10 @@ impl<D: Disk> Staged<D> {
 
     /// Makes the bytes durable. A failure is final.
     pub fn sync(&self, digest: &Digest) -> Result<(), Error> {
-        if self.shared.options.relaxed {
+        let Some(file) = self.file.as_ref().filter(|_| !self.shared.options.relaxed) else {
             return Ok(());
-        }
-        self.shared.disk.sync(&self.file).map_err(|error| {
+        };
+        self.shared.disk.sync(file).map_err(|error| {
             let error = Error::io("syncing blob", digest, error);
             self.shared.health.sync_failed(&error);
             error
@@ -71,9 +97,19 @@ impl<D: Disk> Staged<D> {
 
     /// A checkpoint without a session means nothing and is swept if it stays.
     fn remove_state(&mut self) {
-        if let Some(state) = self.state.take() {
-            let _ = self.shared.disk.remove(&state);
+        if let Some(file) = self.state.take() {
+            let _ = self.take_away(&state_path(&self.session), file, false);
         }
+    }
+
+    fn take_away(&self, path: &Path, file: D::File, is_empty: bool) -> std::io::Result<()> {
+        if self.is_spare {
+            return self
+                .shared
+                .spares
+                .keep(&self.shared.disk, path, file, is_empty);
+        }
+        self.shared.disk.remove(path)
     }
 
     /// Ends it all.
@@ -81,10 +117,13 @@ impl<D: Disk> Staged<D> {
         let Some(ticket) = self.ticket.take() else {
             return Ok(());
         };
-        match self.shared.disk.remove(&self.path) {
-            Err(error) if error.kind() != Io::NotFound => return Err(error),
-            _ => ticket.gone(),
+        if let Some(file) = self.file.take() {
+            match self.take_away(&self.path, file, self.is_empty) {
+                Err(error) if error.kind() != Io::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        ticket.gone();
         self.remove_state();
         Ok(())
     }

@@ -1,119 +1,32 @@
-//! An upload session of the file store: appending, acknowledging, finishing.
+//! An upload session of the file store in the hands of a request: appending, acknowledging,
+//! finishing.
 //!
-//! What of a session survives, and how it is picked up again, is in `resume`.
+//! What is kept of it is in `session`; what survives, and how it is picked up again, in `resume`.
 
 use std::io::ErrorKind as Io;
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
 use super::disk::Disk;
 use super::file::Shared;
 use super::resume::write_checkpoint;
+use super::session::{Held, Session, file_at, hash_again, state_path};
 use super::sessions::Ticket;
 use super::staged::Staged;
-use super::{FinishError, Upload, UploadError, UploadKey};
-use crate::oci::{Algorithm, Digest, Hasher};
+use super::{FinishError, Upload};
+use crate::oci::Digest;
 use crate::store::{Error, ErrorKind, StagedBlob};
 
 /// Room for less than this is not reserved: it is written before a reservation would pay, in bytes.
 const RESERVE_MIN: u64 = 1 << 20;
 /// Writing to the device is started each time this many bytes have come.
 const WRITEBACK_STEP: u64 = 8 << 20;
-/// How much is read at once where bytes must be hashed again.
-const READ_LENGTH: usize = 256 << 10;
-
-/// What is kept of a session while it is open.
-pub(super) struct Session<F> {
-    pub file: F,
-    /// The hash of the first `length` bytes.
-    pub hasher: Hasher,
-    pub length: u64,
-    /// What a broken chunk goes back to.
-    pub acknowledged: Checkpoint,
-    /// The checkpoint's file, once there is one.
-    pub state: Option<F>,
-    /// Room was reserved up to here.
-    pub reserved_to: u64,
-    /// Writing to the device was started up to here.
-    pub written_back_to: u64,
-}
-
-/// A session and the right to it.
-pub(super) type Held<F> = (Ticket<Session<F>>, Session<F>);
-
-impl<F> Session<F> {
-    pub fn new(file: F, acknowledged: Checkpoint, state: Option<F>) -> Self {
-        Self {
-            file,
-            hasher: acknowledged.hasher.clone(),
-            length: acknowledged.offset,
-            reserved_to: acknowledged.offset,
-            written_back_to: acknowledged.offset,
-            acknowledged,
-            state,
-        }
-    }
-}
-
-/// The name of a session's file: it cannot be reached from another repository, nor guessed from
-/// the folder's listing.
-pub(super) fn session_name(key: &UploadKey) -> String {
-    let text = format!("{}\n{}", key.repository, key.id);
-    let mut name = Digest::of(Algorithm::Sha256, text.as_bytes()).hex();
-    name.truncate(32);
-    name
-}
-
-/// The file of a session's checkpoint.
-pub(super) fn state_path(file: &Path) -> PathBuf {
-    file.with_extension("state")
-}
-
-/// Makes the file of a new session: one call, nothing synced.
-pub(super) fn create<D: Disk>(
-    shared: &Shared<D>,
-    ticket: Ticket<Session<D::File>>,
-    algorithm: Algorithm,
-) -> Result<Held<D::File>, UploadError> {
-    match shared.disk.create(&shared.uploads.join(ticket.name())) {
-        Ok(file) => Ok((
-            ticket,
-            Session::new(file, Checkpoint::empty(algorithm), None),
-        )),
-        Err(error) => {
-            let error = Error::io("starting", "an upload", error);
-            ticket.gone();
-            Err(error.into())
-        }
-    }
-}
-
-/// The hash of a file's first `length` bytes, read again; `None` when there are fewer.
-pub(super) fn hash_again<D: Disk>(
-    disk: &D,
-    file: &D::File,
-    length: u64,
-    algorithm: Algorithm,
-) -> std::io::Result<Option<Hasher>> {
-    let mut hasher = Hasher::new(algorithm);
-    let mut buffer = vec![0; READ_LENGTH];
-    let mut offset = 0;
-    while offset < length {
-        let read = disk.read_at(file, &mut buffer, offset)? as u64;
-        if read == 0 {
-            return Ok(None);
-        }
-        let read = read.min(length - offset);
-        // No more than the buffer holds, so the cast is exact.
-        #[expect(clippy::cast_possible_truncation, reason = "at most READ_LENGTH")]
-        hasher.update(&buffer[..read as usize]);
-        offset += read;
-    }
-    Ok(Some(hasher))
-}
-
+/// What must be free on the file system for a blob to be kept inline, in bytes: more than the whole
+/// write-ahead log. With less the log might not fit into the catalog's file any more, and then
+/// nothing could be deleted; as a file, a blob takes no room from it.
+const INLINE_ROOM_MIN: u64 = 8 << 20;
 /// A session in the hands of one request.
 pub(super) struct FileUpload<D: Disk> {
     shared: Arc<Shared<D>>,
@@ -170,39 +83,76 @@ impl<D: Disk> FileUpload<D> {
         let Some((_, session)) = &mut self.held else {
             return Ok(());
         };
-        let (disk, path) = (&self.shared.disk, state_path(&self.path));
+        let path = state_path(&self.path);
         if session.acknowledged.offset > 0 {
             let (state, reached) = (&mut session.state, &session.acknowledged);
-            return write_checkpoint(disk, &path, state, reached, self.shared.boot);
+            return write_checkpoint(&self.shared, &path, state, reached);
         }
         session.state = None;
-        match disk.remove(&path) {
+        match self.shared.disk.remove(&path) {
             Err(error) if error.kind() != Io::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
+    /// Whether the blob is to be kept inline; if not, all of it is in the file then.
+    fn choose_form(&mut self) -> Result<bool, Error> {
+        let (options, uploads) = (self.shared.options, self.shared.uploads.clone());
+        let path = self.path.clone();
+        let (disk, session) = self.session()?;
+        // A file system that does not tell its room has none to spare.
+        if options.may_be_inline(session.length)
+            && disk
+                .room(&uploads)
+                .is_ok_and(|room| room >= INLINE_ROOM_MIN)
+        {
+            return Ok(true);
+        }
+        let spilled = session
+            .spill(disk, &path)
+            .and_then(|()| file_at(disk, &path, &mut session.file).map(|_| false));
+        spilled.map_err(|error| {
+            self.broken = true;
+            Error::io("writing", "an upload", error)
+        })
+    }
+
     /// Compares the bytes with `expected`, hashing them again if that takes another algorithm.
-    fn verify(&mut self, expected: &Digest) -> Result<u64, FinishError> {
+    /// Their number, and the bytes themselves if the blob is kept inline.
+    fn verify(
+        &mut self,
+        expected: &Digest,
+        inline: bool,
+    ) -> Result<(u64, Option<Vec<u8>>), FinishError> {
         let (disk, session) = self.session()?;
         let reading = |error| Error::io("reading", "an upload", error);
-        let length = session.length;
-        let hasher = if expected.algorithm() == session.hasher.algorithm() {
-            session.hasher.clone()
+        let short = || Error::new(ErrorKind::Corrupt, "reading", "an upload");
+        let (length, algorithm) = (session.length, expected.algorithm());
+        let bytes = if inline {
+            let bytes = session.take_bytes(disk).map_err(reading)?;
+            Some(bytes.ok_or_else(short)?)
         } else {
-            hash_again(disk, &session.file, length, expected.algorithm())
-                .map_err(reading)?
-                .ok_or_else(|| Error::new(ErrorKind::Corrupt, "reading", "an upload"))?
+            None
         };
-        let actual = hasher.finish();
+        let actual = match (&bytes, &session.file) {
+            _ if algorithm == session.hasher.algorithm() => session.hasher.clone().finish(),
+            (Some(bytes), _) => Digest::of(algorithm, bytes),
+            (None, Some(file)) => hash_again(disk, file, length, algorithm)
+                .map_err(reading)?
+                .ok_or_else(short)?
+                .finish(),
+            (None, None) => return Err(short().into()),
+        };
         if actual != *expected {
             return Err(FinishError::DigestMismatch { actual });
         }
-        if session.reserved_to > length {
-            disk.set_length(&session.file, length)
+        if let Some(file) = session.file.as_ref().filter(|_| !inline)
+            && session.reserved_to > length
+        {
+            disk.set_length(file, length)
                 .map_err(|error| Error::io("freeing space of", "an upload", error))?;
         }
-        Ok(length)
+        Ok((length, bytes))
     }
 }
 
@@ -217,40 +167,50 @@ impl<D: Disk> Upload for FileUpload<D> {
     }
 
     fn reserve(&mut self, bytes: u64) -> Result<(), Error> {
+        let (options, path) = (self.shared.options, self.path.clone());
         let (disk, session) = self.session()?;
+        let end = session.length.saturating_add(bytes);
+        if options.may_be_inline(end) {
+            // No more than that bound.
+            session.tail.reserve(usize::try_from(bytes).unwrap_or(0));
+            return Ok(());
+        }
         let Some(count) = NonZeroU64::new(bytes).filter(|_| bytes >= RESERVE_MIN) else {
             return Ok(());
         };
         // Set first: a reservation that failed half-way is given back as well.
-        session.reserved_to = session
-            .reserved_to
-            .max(session.length.saturating_add(bytes));
-        disk.reserve(&session.file, session.length, count)
+        session.reserved_to = session.reserved_to.max(end);
+        file_at(disk, &path, &mut session.file)
+            .and_then(|file| disk.reserve(file, session.length, count))
             .map_err(|error| Error::io("reserving space for", "an upload", error))
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let early_writeback = !self.shared.options.relaxed;
+        let (options, path) = (self.shared.options, self.path.clone());
         let (disk, session) = self.session()?;
-        if let Err(error) = disk.write_at(&session.file, bytes, session.length) {
-            self.broken = true;
-            return Err(Error::io("writing", "an upload", error));
+        let length = session.length + bytes.len() as u64;
+        if options.may_be_inline(length) {
+            session.tail.extend_from_slice(bytes);
+        } else {
+            let written = session.spill(disk, &path).and_then(|()| {
+                let file = file_at(disk, &path, &mut session.file)?;
+                disk.write_at(file, bytes, session.length)
+            });
+            if let Err(error) = written {
+                self.broken = true;
+                return Err(Error::io("writing", "an upload", error));
+            }
         }
         session.hasher.update(bytes);
-        session.length += bytes.len() as u64;
-        let dirty = session.length - session.written_back_to;
-        if dirty >= WRITEBACK_STEP
-            && early_writeback
-            && let Some(dirty) = NonZeroU64::new(dirty)
-        {
-            disk.start_writeback(&session.file, session.written_back_to, dirty);
-            session.written_back_to = session.length;
+        session.length = length;
+        if !options.relaxed {
+            start_writeback(disk, session);
         }
         Ok(())
     }
 
     fn checkpoint(&mut self) -> Result<(), Error> {
-        let (named, boot, path) = (self.named, self.shared.boot, state_path(&self.path));
+        let (named, path, shared) = (self.named, self.path.clone(), Arc::clone(&self.shared));
         let (disk, session) = self.session()?;
         if session.length == session.acknowledged.offset {
             return Ok(());
@@ -259,8 +219,13 @@ impl<D: Disk> Upload for FileUpload<D> {
             offset: session.length,
             hasher: session.hasher.clone(),
         };
+        if named && let Err(error) = session.spill(disk, &path) {
+            self.broken = true;
+            return Err(Error::io("writing", "an upload", error));
+        }
         if named
-            && let Err(error) = write_checkpoint(disk, &path, &mut session.state, &reached, boot)
+            && let Err(error) =
+                write_checkpoint(&shared, &state_path(&path), &mut session.state, &reached)
         {
             self.broken = true;
             self.doubtful = self.restore_checkpoint().is_err();
@@ -275,15 +240,17 @@ impl<D: Disk> Upload for FileUpload<D> {
     }
 
     fn finish(mut self: Box<Self>, expected: &Digest) -> Result<StagedBlob, FinishError> {
+        let inline = self.choose_form()?;
         if let Some((ticket, _)) = &self.held {
             ticket.leaving();
         }
-        let verified = self.verify(expected);
+        let verified = self.verify(expected, inline);
         let staged = self.take();
         // When it did not verify, dropping what was staged removes it.
-        let size = verified?;
-        let holder =
+        let (size, bytes) = verified?;
+        let mut holder =
             staged.ok_or_else(|| Error::new(ErrorKind::Closed, "finishing", "an upload"))?;
+        holder.set_bytes(bytes);
         Ok(StagedBlob {
             digest: *expected,
             size,
@@ -317,16 +284,25 @@ impl<D: Disk> Drop for FileUpload<D> {
             return;
         }
         let offset = session.acknowledged.offset;
-        if self.broken || session.length > offset || session.reserved_to > offset {
+        if let Some(file) = &session.file
+            && (self.broken || session.written() > offset || session.reserved_to > offset)
             // If it cannot be cut back now, it will be when it is opened again.
-            if self.shared.disk.set_length(&session.file, offset).is_err() {
-                return;
-            }
-            session.hasher = session.acknowledged.hasher.clone();
-            session.length = offset;
-            session.reserved_to = offset;
-            session.written_back_to = session.written_back_to.min(offset);
+            && self.shared.disk.set_length(file, offset).is_err()
+        {
+            return;
         }
+        session.go_back();
         ticket.park(session, offset);
+    }
+}
+
+/// Has the device begin with what was written since it last did, when that is much.
+fn start_writeback<D: Disk>(disk: &D, session: &mut Session<D::File>) {
+    let dirty = session.length - session.written_back_to;
+    if dirty >= WRITEBACK_STEP
+        && let (Some(dirty), Some(file)) = (NonZeroU64::new(dirty), &session.file)
+    {
+        disk.start_writeback(file, session.written_back_to, dirty);
+        session.written_back_to = session.length;
     }
 }

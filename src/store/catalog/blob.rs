@@ -1,23 +1,36 @@
-//! Blobs: their rows, and which repository holds them.
+//! Blobs: their rows, the bytes of the short ones, and which repository holds them.
+
+use std::sync::Arc;
 
 use super::rows::BlobRow;
 use super::transaction::{ReadTx, WriteTx, statements};
 use super::values::{Count, DigestColumn, limit};
 use crate::oci::{Digest, RepositoryName};
+use crate::store::proof::Place;
 use crate::store::{Error, StoredBlob};
 
 statements! {
-    BLOB = "SELECT size, quarantined FROM blob WHERE digest = ?1";
-    IN_REPOSITORY = "SELECT b.size, b.quarantined FROM repository r
+    // The length of a column is in the head of its row: none of these reads the bytes.
+    BLOB = "SELECT b.size, b.quarantined, length(i.bytes) AS inline FROM blob b
+        LEFT JOIN inline_blob i ON i.digest = b.digest
+        WHERE b.digest = ?1";
+    IN_REPOSITORY = "SELECT b.size, b.quarantined, length(i.bytes) AS inline FROM repository r
         JOIN repository_blob rb ON rb.repository_id = r.id
         JOIN blob b ON b.digest = rb.digest
+        LEFT JOIN inline_blob i ON i.digest = b.digest
         WHERE r.name = ?1 AND rb.digest = ?2";
+    BYTES = "SELECT bytes FROM inline_blob WHERE digest = ?1";
     HOLDERS = "SELECT name FROM repository WHERE id IN
         (SELECT repository_id FROM repository_blob WHERE digest = ?1) ORDER BY name LIMIT ?2";
-    LIST = "SELECT digest, size, quarantined FROM blob WHERE digest > ?1 ORDER BY digest LIMIT ?2";
+    LIST = "SELECT b.digest, b.size, b.quarantined, length(i.bytes) AS inline FROM blob b
+        LEFT JOIN inline_blob i ON i.digest = b.digest
+        WHERE b.digest > ?1 ORDER BY b.digest LIMIT ?2";
     INSERT = "INSERT INTO blob (digest, size, created_at) VALUES (?1, ?2, ?3)
         ON CONFLICT (digest) DO UPDATE SET size = excluded.size, quarantined = 0
         WHERE size <> excluded.size OR quarantined <> 0";
+    INSERT_BYTES = "INSERT INTO inline_blob (digest, bytes) VALUES (?1, ?2)
+        ON CONFLICT (digest) DO UPDATE SET bytes = excluded.bytes";
+    DELETE_BYTES = "DELETE FROM inline_blob WHERE digest = ?1";
     LINK = "INSERT INTO repository_blob (repository_id, digest) VALUES (?1, ?2)
         ON CONFLICT DO NOTHING";
     UNLINK = "DELETE FROM repository_blob WHERE repository_id = ?1 AND digest = ?2";
@@ -30,6 +43,7 @@ fn blob_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<BlobRow> {
     Ok(BlobRow {
         size: row.get::<_, Count>("size")?.0,
         quarantined: row.get("quarantined")?,
+        inline: row.get::<_, Option<Count>>("inline")?.map(|count| count.0),
     })
 }
 
@@ -49,6 +63,13 @@ impl ReadTx<'_> {
         let params = (name.as_str(), DigestColumn::from(digest));
         self.one(IN_REPOSITORY, params, blob_row)
             .map_err(|error| self.failed(&error, "looking up the blob", digest))
+    }
+
+    /// The bytes of a blob that has them in the catalog; `None` when they are a file.
+    pub fn inline_bytes(&self, digest: &Digest) -> Result<Option<Arc<[u8]>>, Error> {
+        let bytes = |row: &rusqlite::Row<'_>| Ok(Arc::from(row.get_ref(0)?.as_blob()?));
+        self.one(BYTES, (DigestColumn::from(digest),), bytes)
+            .map_err(|error| self.failed(&error, "reading the blob", digest))
     }
 
     /// Up to `limit` repositories that hold the blob, in byte order.
@@ -75,13 +96,22 @@ impl ReadTx<'_> {
 }
 
 impl WriteTx<'_> {
-    /// Writes the row of a published blob; an existing row is brought up to date and its
-    /// quarantine lifted. The commit waits until the blob's name is durable.
+    /// Writes the row of a published blob, and its bytes when they go with it; an existing row is
+    /// brought up to date and its quarantine lifted. The commit waits until the name of a blob
+    /// that is a file is durable.
     pub fn insert_blob(&mut self, blob: &StoredBlob) -> Result<(), Error> {
         // Whether or not the row changes: the file under the name may be a new one.
         self.shards.extend(blob.shard_to_sync());
-        let digest = DigestColumn::from(blob.digest());
-        self.execute(INSERT, (digest, Count(blob.size()), self.now_ms()))
+        let digest = || DigestColumn::from(blob.digest());
+        self.execute(INSERT, (digest(), Count(blob.size()), self.now_ms()))
+            .and_then(|_| match &blob.place {
+                Place::Row(bytes) => {
+                    self.bytes += bytes.len();
+                    self.execute(INSERT_BYTES, (digest(), &bytes[..]))
+                }
+                // It may have been a short one that was found to be wrong.
+                Place::File { .. } => self.execute(DELETE_BYTES, (digest(),)),
+            })
             .map(|_| ())
             .map_err(|error| self.failed(&error, "writing the blob", blob.digest()))
     }
@@ -118,8 +148,8 @@ impl WriteTx<'_> {
         Ok(unlinked > 0)
     }
 
-    /// Removes the blob's row unless a repository still holds it. True when it is gone, or was
-    /// never there.
+    /// Removes the blob's row, and the bytes it has beside it, unless a repository still holds it.
+    /// True when it is gone, or was never there.
     pub fn delete_blob_if_unused(&mut self, digest: &Digest) -> Result<bool, Error> {
         let deleted = self
             .execute(DELETE_UNUSED, (DigestColumn::from(digest),))

@@ -11,11 +11,15 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Result};
 
+use super::writer::BATCH_BYTES_MAX;
+
 /// Frames (pages) in the log that are not yet in the database file, from which on they are copied.
 const FRAMES_DUE: i64 = 1000;
+/// Frames that a large batch adds: its content, and pages of the trees that lead there.
+const FRAMES_BATCH: u64 = BATCH_BYTES_MAX as u64 / 4096 + 144;
 /// Bytes that the log has from the start: what it grows to anyway before it is folded in. A frame
 /// is a page of 4096 bytes and a header of 24.
-const LENGTH_USUAL: u64 = FRAMES_DUE.unsigned_abs() * (4096 + 24);
+const LENGTH_USUAL: u64 = (FRAMES_DUE.unsigned_abs() + FRAMES_BATCH) * (4096 + 24);
 /// Length of the log in frames from which on the writer waits for readers, so that it can start the
 /// log afresh.
 const FRAMES_LONG: i64 = 8000;

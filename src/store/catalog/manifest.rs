@@ -170,6 +170,7 @@ impl WriteTx<'_> {
     ) -> Result<(), Error> {
         let repository = self.ensure_repository(name)?;
         let known = self.manifest_references(name, &manifest.digest)?;
+        self.bytes += manifest.bytes.len();
         let put = || {
             let id = self.put_row(repository, manifest)?;
             // A manifest that is pushed again refers to what it did; then there is nothing to

@@ -12,6 +12,8 @@ pub struct BlobRow {
     pub size: u64,
     /// Found to be wrong: not to be served until it is pushed again.
     pub quarantined: bool,
+    /// Length of the bytes that the catalog keeps itself; `None` when they are a file.
+    pub inline: Option<u64>,
 }
 
 /// A manifest as it is served.

@@ -20,6 +20,10 @@ pub(super) const FILES: &[(&str, &str)] = &[
         include_str!("../../../schema/0001_catalog.sql"),
     ),
     (
+        "0002_inline_blob.sql",
+        include_str!("../../../schema/0002_inline_blob.sql"),
+    ),
+    (
         "0003_accounts.sql",
         include_str!("../../../schema/0003_accounts.sql"),
     ),

@@ -36,6 +36,8 @@ pub struct WriteTx<'c> {
     read: ReadTx<'c>,
     now: SystemTime,
     pub(super) shards: Vec<Shard>,
+    /// Bytes of content that it wrote, which bounds how much shares one commit.
+    pub(super) bytes: usize,
 }
 
 impl<'c> ReadTx<'c> {
@@ -107,6 +109,7 @@ impl<'c> WriteTx<'c> {
             read: ReadTx::new(connection),
             now,
             shards: Vec::new(),
+            bytes: 0,
         }
     }
 

@@ -2,8 +2,10 @@
 //!
 //! Whatever waits when the writer is free goes into one transaction and shares its one sync. While
 //! that sync runs, the next batch gathers in the queue, so the batches grow with the load and
-//! nobody waits for company. Order within a batch: run every closure, sync the shards that they
-//! touched, commit, answer everyone, and only then fold the log into the file when it is long.
+//! nobody waits for company. A batch that has written much content takes no more, so that neither
+//! the log nor the memory of one transaction grows with the number of those who wait. Order within
+//! a batch: run every closure, sync the shards that they touched, commit, answer everyone, and only
+//! then fold the log into the file when it is long.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,6 +24,9 @@ use super::transaction::WriteTx;
 use super::{Durability, SyncShards};
 use crate::clock::Clock;
 use crate::store::{Error, ErrorKind, Shard};
+
+/// Bytes of content after which a batch takes no more, so it holds at most this and one more.
+pub(super) const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// The writer's own state, on its own thread.
 pub(super) struct Writer {
@@ -43,6 +48,8 @@ struct Batch {
     shards: BTreeSet<Shard>,
     /// How many closures did something that is to be committed.
     kept: usize,
+    /// Bytes of content that they wrote.
+    bytes: usize,
 }
 
 impl Writer {
@@ -99,8 +106,9 @@ impl Writer {
             if ran? {
                 batch.kept += 1;
                 batch.shards.extend(transaction.shards);
+                batch.bytes += transaction.bytes;
             }
-            let room = batch.jobs.len() < self.batch_max;
+            let room = batch.jobs.len() < self.batch_max && batch.bytes < BATCH_BYTES_MAX;
             next = room.then(|| queue.try_recv().ok()).flatten();
         }
         Ok(())

@@ -35,7 +35,7 @@ pub fn place(sandbox: &Sandbox) -> Vec<String> {
 
 /// Runs `podman` with all of its state in the sandbox; it has to succeed.
 #[track_caller]
-fn podman(sandbox: &Sandbox, arguments: &[&str]) -> String {
+pub fn podman(sandbox: &Sandbox, arguments: &[&str]) -> String {
     let place = place(sandbox);
     let place: Vec<&str> = place.iter().map(String::as_str).collect();
     sandbox.run("podman", &[&place[..], arguments].concat())

@@ -22,11 +22,12 @@ pub mod tls;
 mod wait;
 
 pub use client::Client;
-pub use config::{Configured, for_each_shape_configured, start_configured};
+pub use config::{
+    ConfigFile, Configured, ONLY_FILES, SOME_FILES, for_each_open_shape, for_each_shape,
+    for_each_shape_configured, start_configured,
+};
 pub use pushers::Pushers;
 pub use response::Response;
 #[allow(unused_imports, reason = "a vocabulary, as main.rs says")]
-pub use server::{
-    ADA, HTPASSWD, Server, check_clean, coracle, for_each_open_shape, for_each_shape,
-};
+pub use server::{ADA, HTPASSWD, Server, check_clean, coracle};
 pub use wait::eventually;

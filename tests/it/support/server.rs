@@ -67,24 +67,6 @@ pub fn quick_folder() -> PathBuf {
     }
 }
 
-/// Runs a test against every shape of server: the file store (with a deep check of its folder at
-/// the end), the memory store, and a store for which its clients need a password.
-pub fn for_each_shape(test: impl Fn(&mut Server)) {
-    for_each_open_shape(&test);
-    eprintln!("--- shape: with accounts");
-    test(&mut Server::with_accounts());
-}
-
-/// The same for tests that write their requests themselves, without a password.
-pub fn for_each_open_shape(test: impl Fn(&mut Server)) {
-    for (shape, flags) in [("file store", &[][..]), ("memory store", &["--memory"][..])] {
-        eprintln!("--- shape: {shape}");
-        let mut server = Server::start_below(&quick_folder(), flags);
-        test(&mut server);
-        server.stop_and_check();
-    }
-}
-
 /// A line of an htpasswd file, and the header of whom it lets in. The hash is of the lowest cost
 /// there is, so that tests spend their time elsewhere.
 pub const HTPASSWD: &str = "ada:$2y$04$BIdWWg8yfJMUGw4GUowMT.hfyFeYHugGcmcsGsVaCAXVcX0WQOwRu\n";
@@ -187,6 +169,13 @@ impl Server {
         let stdout = child.stdout.take().expect("stdout is piped");
         self.child = Some(child);
         self.url = first_line(stdout).unwrap_or_else(|why| panic!("{command:?} {why}"));
+    }
+
+    /// As [`Server::launch`], with other flags from now on.
+    #[track_caller]
+    pub fn launch_with(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(ToString::to_string).collect();
+        self.launch();
     }
 
     /// Sends SIGTERM and waits for the end; fails unless the program leaves with success.

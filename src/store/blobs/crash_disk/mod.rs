@@ -325,6 +325,12 @@ impl Disk for CrashDisk {
         Ok(())
     }
 
+    fn touch(&self, file: &CrashFile) -> io::Result<()> {
+        let mut world = self.world();
+        world.call()?;
+        world.writable(file).map(|_| ())
+    }
+
     fn reserve(&self, file: &CrashFile, offset: u64, bytes: NonZeroU64) -> io::Result<()> {
         let mut world = self.world();
         world.call()?;
@@ -333,6 +339,12 @@ impl Disk for CrashDisk {
             return Err(io::Error::from_raw_os_error(ENOSPC));
         }
         Ok(())
+    }
+
+    fn room(&self, _folder: &Path) -> io::Result<u64> {
+        let mut world = self.world();
+        world.call()?;
+        Ok(world.room())
     }
 
     fn start_writeback(&self, _file: &CrashFile, _offset: u64, _bytes: NonZeroU64) {

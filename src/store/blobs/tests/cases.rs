@@ -24,6 +24,13 @@ macro_rules! for_every_store {
                 super::$case(&super::open_on(&super::crash_disk()));
             })*
         }
+        mod inline {
+            $(#[test]
+            fn $case() {
+                let (disk, rows) = (super::crash_disk(), super::Rows::default());
+                super::$case(&super::open_with_rows(&disk, 64 << 10, &rows));
+            })*
+        }
         mod memory {
             $(#[test]
             fn $case() {

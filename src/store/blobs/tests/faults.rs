@@ -99,10 +99,13 @@ impl Client<'_> {
     }
 }
 
+/// Bounds of inline blobs: none is inline, some are.
+const BOUNDS: [u64; 2] = [0, 1500];
+
 /// Works on a disk with these faults; then checks in this process and in the next.
-fn fail_and_check(faults: Faults) -> Vec<Error> {
-    let disk = crash_disk();
-    let store = open_on(&disk);
+fn fail_and_check(bound: u64, faults: Faults) -> Vec<Error> {
+    let (disk, rows) = (crash_disk(), Rows::default());
+    let store = open_with_rows(&disk, bound, &rows);
     let mut client = Client {
         store: &store,
         key: started(&store, "a"),
@@ -114,15 +117,16 @@ fn fail_and_check(faults: Faults) -> Vec<Error> {
     client.work();
     let next = disk.kill();
     disk.set_faults(Faults::default());
-    client.check(&open_on(&next), &format!("restarted, {faults:?}"));
+    let restarted = open_with_rows(&next, bound, &rows);
+    client.check(&restarted, &format!("restarted, {faults:?}"));
     client.check(&store, &format!("{faults:?}"));
     client.errors
 }
 
 /// How many calls the work makes.
-fn calls() -> u64 {
+fn calls(bound: u64) -> u64 {
     let disk = crash_disk();
-    let store = open_on(&disk);
+    let store = open_with_rows(&disk, bound, &Rows::default());
     let mut client = Client {
         store: &store,
         key: started(&store, "a"),
@@ -139,28 +143,33 @@ fn calls() -> u64 {
 
 #[test]
 fn each_call_may_fail_once() {
-    for (number, kind) in [(EIO, ErrorKind::Io), (ENOSPC, ErrorKind::Full)] {
-        let mut told = 0;
-        for at in 1..=calls() {
-            let errors = fail_and_check(Faults {
+    let kinds = [(EIO, ErrorKind::Io), (ENOSPC, ErrorKind::Full)];
+    for (bound, (number, kind)) in BOUNDS.into_iter().flat_map(|b| kinds.map(|kind| (b, kind))) {
+        let (calls, mut told) = (calls(bound), 0);
+        for at in 1..=calls {
+            let faults = Faults {
                 fail_at_call: Some((at, number)),
                 ..Faults::default()
-            });
+            };
+            let errors = fail_and_check(bound, faults);
             told += u64::from(!errors.is_empty());
             // A failed sync is told once more, by the probe.
             let mut errors = errors.iter().map(Error::kind);
             assert!(errors.all(|found| found == kind || found == ErrorKind::Io));
         }
         // All but hints, and removals that a sweep makes good, reach the client.
-        assert!(told * 10 >= calls() * 7, "{told} of {}", calls());
+        assert!(told * 10 >= calls * 7, "{told} of {calls}");
     }
 }
 
 #[test]
 fn every_nth_call_may_fail() {
-    for every in 2..20 {
+    for (bound, every) in BOUNDS
+        .into_iter()
+        .flat_map(|b| (2..20).map(move |n| (b, n)))
+    {
         let disk = crash_disk();
-        let store = open_on(&disk);
+        let store = open_with_rows(&disk, bound, &Rows::default());
         let mut client = Client {
             store: &store,
             key: started(&store, "a"),

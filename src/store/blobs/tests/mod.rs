@@ -6,7 +6,9 @@ mod crash;
 mod disk;
 mod faults;
 mod files;
+mod inline;
 mod model;
+mod rows;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,7 @@ use super::{
 use crate::oci::{Algorithm, Digest};
 use crate::store::layout::Layout;
 use crate::store::{Error, Shard, StagedBlob, StoredBlob};
+use rows::{Rows, WithRows};
 
 /// Where the data folder is on a [`CrashDisk`].
 fn root() -> PathBuf {
@@ -30,9 +33,10 @@ fn layout() -> Layout {
     Layout::new(root())
 }
 
-/// Small enough for a test to reach every bound.
+/// Small enough for a test to reach every bound; every blob is a file.
 fn options() -> Options {
     Options {
+        inline_bytes_max: 0,
         upload_sessions_max: 4,
         open_sessions_max: 2,
         probe_interval: Duration::ZERO,
@@ -46,6 +50,11 @@ fn crash_disk() -> CrashDisk {
 
 fn open_on(disk: &CrashDisk) -> FileBlobStore<CrashDisk> {
     FileBlobStore::open(layout(), options(), disk.clone()).unwrap()
+}
+
+/// A store that keeps blobs of at most `bound` bytes in `rows`.
+fn open_with_rows(disk: &CrashDisk, bound: u64, rows: &Rows) -> WithRows<CrashDisk> {
+    WithRows::open(disk, layout(), bound, rows)
 }
 
 fn key(repository: &str) -> UploadKey {
@@ -128,7 +137,7 @@ fn is_busy<T>(result: Result<T, UploadError>) -> bool {
 }
 
 fn session_file(key: &UploadKey) -> PathBuf {
-    layout().uploads().join(super::upload::session_name(key))
+    layout().uploads().join(super::session::session_name(key))
 }
 
 fn is_state(path: &Path) -> bool {

@@ -71,6 +71,9 @@ impl Session {
 
 struct Model {
     disk: Option<CrashDisk>,
+    /// The longest inline blob, and those there are.
+    bound: u64,
+    rows: Rows,
     store: Box<dyn BlobStore>,
     sessions: [Session; SESSIONS],
     /// Whether a power cut since the last look may have taken something.
@@ -78,11 +81,13 @@ struct Model {
 }
 
 impl Model {
-    fn on_files() -> Self {
-        let disk = crash_disk();
+    fn on_files(bound: u64) -> Self {
+        let (disk, rows) = (crash_disk(), Rows::default());
         Self {
-            store: Box::new(open_on(&disk)),
+            store: Box::new(open_with_rows(&disk, bound, &rows)),
             disk: Some(disk),
+            bound,
+            rows,
             sessions: Default::default(),
             cut: false,
         }
@@ -92,6 +97,8 @@ impl Model {
         Self {
             store: Box::new(MemoryBlobStore::new(1 << 30, 4)),
             disk: None,
+            bound: 0,
+            rows: Rows::default(),
             sessions: Default::default(),
             cut: false,
         }
@@ -201,8 +208,9 @@ impl Model {
         let digest = Digest::of(algorithm, &content);
         let staged = upload.finish(&digest).unwrap();
         self.ended(at);
-        self.store.publish(staged).unwrap();
-        self.store.sync_shards(&[Shard::of(&digest)]).unwrap();
+        let stored = self.store.publish(staged).unwrap();
+        let shards: Vec<Shard> = stored.shard_to_sync().into_iter().collect();
+        self.store.sync_shards(&shards).unwrap();
         let found = read(&*self.store, &digest, content.len() as u64);
         assert_eq!(found, Some(content));
     }
@@ -239,7 +247,7 @@ impl Model {
         for at in 0..SESSIONS {
             self.release(at);
         }
-        self.store = Box::new(open_on(&disk));
+        self.store = Box::new(open_with_rows(&disk, self.bound, &self.rows));
         self.disk = Some(disk);
     }
 }
@@ -248,8 +256,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn sessions_do_what_the_model_says(steps in steps()) {
-        let mut model = Model::on_files();
+    fn sessions_do_what_the_model_says(steps in steps(), bound in 0..4000u64) {
+        // Half of the time every blob is a file.
+        let mut model = Model::on_files(if bound < 2000 { 0 } else { bound });
         for step in &steps {
             model.step(step);
         }

@@ -114,6 +114,34 @@ fn what_waits_is_committed_together_with_one_sync_of_all_shards() {
     assert_eq!(blob_count(&catalog), 5);
 }
 
+/// A batch that has written its share of content is committed, however many wait.
+#[test]
+fn a_batch_holds_so_much_content_and_no_more() {
+    let Watched { catalog, syncs, .. } = watched();
+    let held = hold(&catalog);
+    let handles: Vec<Handle> = (0..5_u8)
+        .map(|n| {
+            let catalog = Arc::clone(&catalog);
+            std::thread::spawn(move || {
+                let bytes = vec![n; crate::store::catalog::writer::BATCH_BYTES_MAX / 2];
+                let blob =
+                    StoredBlob::in_row(Digest::of(Algorithm::Sha256, &bytes), bytes, Box::new(()));
+                catalog.write(move |tx| {
+                    // Each batch with a file in it is one sync.
+                    tx.insert_blob(&stored("a file"))?;
+                    tx.insert_blob(&blob)
+                })
+            })
+        })
+        .collect();
+    held.let_go(&catalog, handles.len());
+    for handle in handles {
+        handle.join().unwrap().unwrap();
+    }
+    assert_eq!(syncs.lock().unwrap().len(), 3);
+    assert_eq!(blob_count(&catalog), 6);
+}
+
 #[test]
 fn many_threads_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -67,11 +67,12 @@ fn sha512(text: &str) -> Digest {
 
 /// A blob whose content is its name.
 fn stored(text: &str) -> StoredBlob {
-    StoredBlob {
-        named: false,
-        digest: digest(text),
-        size: text.len() as u64,
-    }
+    StoredBlob::in_file(digest(text), text.len() as u64, false)
+}
+
+/// The same, with its bytes in the row.
+fn inline(text: &str) -> StoredBlob {
+    StoredBlob::in_row(digest(text), text.into(), Box::new(()))
 }
 
 /// A manifest as a test describes it: its content is a text.

@@ -42,7 +42,13 @@ fn blobs_are_written_linked_quarantined_healed_and_removed() {
     everywhere(|catalog| {
         let (one, two) = (name("one"), name("two"));
         let blob = digest("blob");
-        let row = |size, quarantined| Some(BlobRow { size, quarantined });
+        let row = |size, quarantined| {
+            Some(BlobRow {
+                size,
+                quarantined,
+                inline: None,
+            })
+        };
         write(catalog, |tx| {
             tx.insert_blob(&stored("blob"))?;
             tx.link_blob(&name("two"), &digest("blob"))?;
@@ -62,12 +68,7 @@ fn blobs_are_written_linked_quarantined_healed_and_removed() {
         write(catalog, move |tx| {
             assert!(tx.set_quarantine(&digest("blob"), true)?);
             assert_eq!(tx.blob(&blob)?, row(4, true));
-            let healed = StoredBlob {
-                named: false,
-                digest: blob,
-                size: 9,
-            };
-            tx.insert_blob(&healed)?;
+            tx.insert_blob(&StoredBlob::in_file(blob, 9, false))?;
             assert_eq!(tx.repository_blob(&two, &blob)?, row(9, false));
             assert_eq!((tx.totals()?.blobs, tx.totals()?.blob_bytes), (1, 9));
 
@@ -79,6 +80,58 @@ fn blobs_are_written_linked_quarantined_healed_and_removed() {
             assert!(tx.unlink_blob(&two, &blob)?);
             assert!(tx.delete_blob_if_unused(&blob)?);
             assert_eq!(tx.totals()?, Totals::default());
+            Ok(())
+        });
+    });
+}
+
+#[test]
+fn inline_bytes_come_and_go_with_their_row() {
+    everywhere(|catalog| {
+        let (blob, other) = (digest("blob"), digest("other"));
+        let row = |quarantined, inline| {
+            Some(BlobRow {
+                size: 4,
+                quarantined,
+                inline,
+            })
+        };
+        write(catalog, |tx| {
+            tx.insert_blob(&inline("blob"))?;
+            tx.insert_blob(&stored("other"))?;
+            tx.link_blob(&name("app"), &digest("blob"))
+        });
+        read(catalog, |tx| {
+            assert_eq!(tx.blob(&blob)?, row(false, Some(4)));
+            assert_eq!(
+                tx.repository_blob(&name("app"), &blob)?,
+                row(false, Some(4))
+            );
+            assert_eq!(tx.inline_bytes(&blob)?.as_deref(), Some(&b"blob"[..]));
+            assert_eq!(tx.inline_bytes(&other)?, None);
+            let listed: Vec<Option<u64>> = tx
+                .blobs(None, 10)?
+                .into_iter()
+                .map(|(_, row)| row.inline)
+                .collect();
+            assert_eq!(listed.iter().flatten().count(), 1);
+            assert_eq!((tx.totals()?.blobs, tx.totals()?.blob_bytes), (2, 9));
+            Ok(())
+        });
+        write(catalog, move |tx| {
+            // To a file and back; a blob has one form at a time.
+            tx.set_quarantine(&blob, true)?;
+            assert_eq!(tx.blob(&blob)?, row(true, Some(4)));
+            tx.insert_blob(&stored("blob"))?;
+            assert_eq!(tx.blob(&blob)?, row(false, None));
+            assert_eq!(tx.inline_bytes(&blob)?, None);
+            tx.insert_blob(&inline("blob"))?;
+            tx.insert_blob(&inline("blob"))?;
+            assert_eq!(tx.blob(&blob)?, row(false, Some(4)));
+
+            assert!(tx.unlink_blob(&name("app"), &blob)?);
+            assert!(tx.delete_blob_if_unused(&blob)?);
+            assert_eq!(tx.inline_bytes(&blob)?, None);
             Ok(())
         });
     });
@@ -100,13 +153,9 @@ fn digests_list_by_algorithm_then_bytes() {
         digests.extend((0..20).map(|n| sha512(&n.to_string())));
         let unsorted = digests.clone();
         write(catalog, move |tx| {
-            unsorted.iter().try_for_each(|&digest| {
-                tx.insert_blob(&StoredBlob {
-                    digest,
-                    size: 1,
-                    named: false,
-                })
-            })
+            unsorted
+                .iter()
+                .try_for_each(|&digest| tx.insert_blob(&StoredBlob::in_file(digest, 1, false)))
         });
         digests.sort();
         let mut listed = Vec::new();
@@ -427,11 +476,7 @@ fn lengths_past_what_sqlite_can_hold_are_held_at_its_bound() {
     let catalog = in_memory();
     write(&catalog, |tx| {
         let digest = digest("huge");
-        tx.insert_blob(&StoredBlob {
-            named: false,
-            digest,
-            size: u64::MAX,
-        })?;
+        tx.insert_blob(&StoredBlob::in_file(digest, u64::MAX, false))?;
         assert_eq!(tx.blob(&digest)?.map(|row| row.size), Some(i64::MAX as u64));
         Ok(())
     });

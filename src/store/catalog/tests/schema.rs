@@ -62,6 +62,25 @@ fn the_pull_is_three_searches() {
     );
 }
 
+/// What a HEAD asks is answered from the head of the row that has the bytes.
+#[test]
+fn a_length_is_had_without_the_bytes() {
+    const OPFLAG_LENGTHARG: i64 = 0x40;
+    let connection = database();
+    let mut lengths = 0;
+    for (name, sql) in blob::STATEMENTS {
+        let program: Vec<String> = column(&connection, &format!("EXPLAIN {sql}"), 1);
+        let flags: Vec<i64> = column(&connection, &format!("EXPLAIN {sql}"), 6);
+        for (pair, flag) in program.windows(2).zip(flags) {
+            if pair == ["Column", "Function"] {
+                assert_eq!(flag, OPFLAG_LENGTHARG, "{name}");
+                lengths += 1;
+            }
+        }
+    }
+    assert_eq!(lengths, 3);
+}
+
 #[test]
 fn referrers_are_filtered_in_their_index() {
     let connection = database();
@@ -102,7 +121,7 @@ fn every_foreign_key_has_an_index_on_its_side() {
             assert!(first_columns.contains(&child), "{table}.{child}");
         }
     }
-    assert_eq!(keys, 8);
+    assert_eq!(keys, 9);
 }
 
 #[test]
