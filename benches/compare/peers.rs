@@ -1,7 +1,7 @@
 //! The servers: how each one is configured, started, watched and stopped.
 //!
-//! Each is run as its users would run it for speed: no authentication, no TLS, loopback, and
-//! nothing but errors in the log of `docker-registry`. Coracle keeps its default configuration,
+//! Each is run as its users would run it for speed: no authentication but where a row is about it,
+//! no TLS, loopback, and nothing but errors in the log of `docker-registry`. Coracle keeps its default configuration,
 //! which writes one access-log line per request (to a file here); nginx writes one as well.
 
 use std::fs::{self, File};
@@ -20,6 +20,8 @@ use crate::client::{Connection, expect};
 use crate::work::fresh_in;
 use crate::{Failure, Outcome, Skipped, system};
 
+/// What a server stores, below its own folder.
+const DATA: &str = "data";
 /// A server that does not answer for this long after its start has failed.
 const START_MAX: Duration = Duration::from_secs(60);
 /// A server that is still there this long after it was told to end is killed.
@@ -57,6 +59,18 @@ impl Kind {
     }
 }
 
+/// Whom a server lets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door<'a> {
+    /// Everybody.
+    Open,
+    /// Who is in this htpasswd file.
+    Htpasswd(&'a Path),
+    /// Who has an account in its data, as the rules of this configuration file have it; Coracle
+    /// only.
+    Rules(&'a Path),
+}
+
 /// A running server. Dropping it ends its processes, then removes its folder.
 #[derive(Debug)]
 pub struct Server {
@@ -82,14 +96,24 @@ impl Server {
 
     /// Starts a server on what is already in `folder`, which outlives it.
     pub fn start_on(kind: Kind, coracle: &Path, folder: &Path) -> Outcome<Self> {
+        Self::start_behind(Door::Open, kind, coracle, folder)
+    }
+
+    /// The same with a door.
+    pub fn start_behind(
+        door: Door<'_>,
+        kind: Kind,
+        coracle: &Path,
+        folder: &Path,
+    ) -> Outcome<Self> {
         let program = kind.program(coracle);
-        let data = folder.join("data");
+        let data = folder.join(DATA);
         fs::create_dir_all(&data)?;
         let log = folder.join("server.log");
         let mut address = free_address()?;
         let mut command = match kind {
-            Kind::Coracle => coracle_command(&program, &data),
-            Kind::DockerRegistry => registry_command(&program, folder, &data, address)?,
+            Kind::Coracle => coracle_command(&program, &data, door),
+            Kind::DockerRegistry => registry_command(&program, folder, &data, address, door)?,
             Kind::Nginx => nginx_command(&program, folder, &data, address)?,
         };
         command.stdin(Stdio::null()).stderr(File::create(&log)?);
@@ -112,7 +136,7 @@ impl Server {
             server.address = address;
         }
         server
-            .wait_for_answer(started)
+            .wait_for_answer(started, door)
             .map_err(|error| with_log(&*error, &log))?;
         server.started_in = started.elapsed();
         Ok(server)
@@ -169,11 +193,11 @@ impl Server {
     }
 
     /// Asks until there is an answer.
-    fn wait_for_answer(&mut self, started: Instant) -> Outcome<()> {
-        let (target, status) = if self.kind == Kind::Nginx {
-            ("/", 403)
-        } else {
-            ("/v2/", 200)
+    fn wait_for_answer(&mut self, started: Instant, door: Door<'_>) -> Outcome<()> {
+        let (target, status) = match (self.kind, door) {
+            (Kind::Nginx, _) => ("/", 403),
+            (_, Door::Open) => ("/v2/", 200),
+            (_, Door::Htpasswd(_) | Door::Rules(_)) => ("/v2/", 401),
         };
         loop {
             let ask = || {
@@ -285,8 +309,17 @@ fn with_log(error: &dyn std::fmt::Display, log: &Path) -> String {
     }
 }
 
-fn coracle_command(program: &Path, data: &Path) -> Command {
+fn coracle_command(program: &Path, data: &Path, door: Door<'_>) -> Command {
     let mut command = Command::new(program);
+    match door {
+        Door::Open => {}
+        Door::Htpasswd(file) => {
+            command.env("CORACLE_AUTH_HTPASSWD", file);
+        }
+        Door::Rules(file) => {
+            command.env("CORACLE_CONFIG", file);
+        }
+    }
     // All load comes from one address here; in the field these bounds keep one client from
     // taking everything.
     command.env("CORACLE_LIMITS_CONNECTIONS_PER_CLIENT_MAX", "0");
@@ -305,15 +338,24 @@ fn registry_command(
     folder: &Path,
     data: &Path,
     address: SocketAddr,
+    door: Door<'_>,
 ) -> Outcome<Command> {
     let configuration = folder.join("registry.yml");
+    let auth = match door {
+        Door::Open => String::new(),
+        Door::Htpasswd(file) => {
+            let file = file.display();
+            format!("auth:\n  htpasswd:\n    realm: measured\n    path: {file}\n")
+        }
+        Door::Rules(_) => return Err("docker-registry has no rules of its own".into()),
+    };
     let text = format!(
         "version: 0.1\n\
          log:\n  level: info\n\
          storage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n  \
          cache:\n    blobdescriptor: inmemory\n  \
          maintenance:\n    uploadpurging:\n      enabled: false\n\
-         http:\n  addr: {address}\n  secret: measured\n",
+         http:\n  addr: {address}\n  secret: measured\n{auth}",
         data.display()
     );
     fs::write(&configuration, text)?;

@@ -1,5 +1,6 @@
 //! The rows of the table, in its order, and what they share: servers that take turns.
 
+mod auth;
 mod flushes;
 mod listing;
 mod memory;
@@ -14,7 +15,7 @@ use std::time::Instant;
 
 use crate::Outcome;
 use crate::options::{Options, Scale};
-use crate::peers::{Kind, Server};
+use crate::peers::{Door, Kind, Server};
 use crate::report::RowReport;
 use crate::work::WorkFolder;
 
@@ -55,6 +56,11 @@ impl<'a> Context<'a> {
     pub fn start_on(&self, kind: Kind, folder: &Path) -> Outcome<Server> {
         Server::start_on(kind, &self.options.coracle, folder)
     }
+
+    /// The same with a door.
+    pub fn start_behind(&self, door: Door<'_>, kind: Kind, folder: &Path) -> Outcome<Server> {
+        Server::start_behind(door, kind, &self.options.coracle, folder)
+    }
 }
 
 /// One row of the table.
@@ -88,6 +94,16 @@ const ROWS: &[Row] = &[
         id: "manifest-get",
         work: "GET manifest by tag, 16 clients",
         measure: requests::manifest_get,
+    },
+    Row {
+        id: "auth-bearer",
+        work: "GET manifest by tag with a Bearer token, 16 clients",
+        measure: auth::bearer,
+    },
+    Row {
+        id: "auth-basic",
+        work: "GET manifest by tag with a password (Basic), 16 clients",
+        measure: auth::basic,
     },
     Row {
         id: "pull-large",
