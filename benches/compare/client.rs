@@ -136,7 +136,18 @@ impl Connection {
         target: &str,
         sink: &mut dyn FnMut(&[u8]),
     ) -> Outcome<Head> {
-        self.start_request(method, target, "");
+        self.ask_with(method, target, "", sink)
+    }
+
+    /// The same with complete header lines of its own.
+    pub fn ask_with(
+        &mut self,
+        method: &str,
+        target: &str,
+        fields: &str,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Outcome<Head> {
+        self.start_request(method, target, fields);
         self.write_parts(&[])?;
         self.receive(method, sink)
     }

@@ -28,6 +28,23 @@ struct Client {
     filled: usize,
 }
 
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Path and query.
+    pub path: String,
+    /// Complete header lines of its own.
+    pub fields: String,
+}
+
+impl Target {
+    /// One without header lines of its own.
+    pub fn plain(path: String) -> Self {
+        let fields = String::new();
+        Self { path, fields }
+    }
+}
+
 /// Asks `targets` in turn on `clients` connections for `window`, each answer's status being
 /// `status`, and counts the answers.
 pub fn flood(
@@ -35,12 +52,12 @@ pub fn flood(
     clients: usize,
     window: Duration,
     method: &str,
-    targets: &[String],
+    targets: &[Target],
     status: u16,
 ) -> Outcome<Repeated> {
     let requests: Vec<Vec<u8>> = targets
         .iter()
-        .map(|target| request(method, target, address, "").into_bytes())
+        .map(|target| request(method, &target.path, address, &target.fields).into_bytes())
         .collect();
     let mut clients = (0..clients)
         .map(|_| Client::open(address))

@@ -1,9 +1,9 @@
 //! The servers: how each one is configured, started, watched and stopped.
 //!
-//! Each is run as its users would run it for speed: no authentication, TLS in its own rows only,
-//! loopback, and nothing but errors in the log of `docker-registry`. Coracle keeps its default
-//! configuration, which writes one access-log line per request (to a file here); nginx writes one
-//! as well.
+//! Each is run as its users would run it for speed: no authentication and no TLS but where a row is
+//! about them, loopback, and nothing but errors in the log of `docker-registry`. Coracle keeps its
+//! default configuration, which writes one access-log line per request (to a file here); nginx
+//! writes one as well.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _};
@@ -23,6 +23,8 @@ use crate::tls::Material;
 use crate::work::fresh_in;
 use crate::{Failure, Outcome, Skipped, system};
 
+/// What a server stores, below its own folder.
+const DATA: &str = "data";
 /// A server that does not answer for this long after its start has failed.
 const START_MAX: Duration = Duration::from_secs(60);
 /// A server that is still there this long after it was told to end is killed.
@@ -60,6 +62,29 @@ impl Kind {
     }
 }
 
+/// Whom a server lets in.
+#[derive(Clone, Copy)]
+pub enum Door<'a> {
+    /// Everybody.
+    Open,
+    /// Who is in this htpasswd file.
+    Htpasswd(&'a Path),
+    /// Who has an account in its data, as the rules of this configuration file have it; Coracle
+    /// only.
+    Rules(&'a Path),
+    /// Everybody, over TLS with this certificate.
+    Tls(&'a Material),
+}
+
+impl<'a> Door<'a> {
+    fn tls(self) -> Option<&'a Material> {
+        match self {
+            Self::Tls(tls) => Some(tls),
+            Self::Open | Self::Htpasswd(_) | Self::Rules(_) => None,
+        }
+    }
+}
+
 /// A running server. Dropping it ends its processes, then removes its folder.
 #[derive(Debug)]
 pub struct Server {
@@ -77,34 +102,24 @@ pub struct Server {
 
 impl Server {
     /// Starts a server on a fresh folder inside `parent` and waits for its first answer.
-    pub fn start(
-        kind: Kind,
-        coracle: &Path,
-        parent: &Path,
-        tls: Option<&Material>,
-    ) -> Outcome<Self> {
+    pub fn start(kind: Kind, coracle: &Path, parent: &Path, door: Door<'_>) -> Outcome<Self> {
         let folder = fresh_in(parent)?;
-        let mut server = Self::start_on(kind, coracle, folder.path(), tls)?;
+        let mut server = Self::start_on(kind, coracle, folder.path(), door)?;
         server.own_folder = Some(folder);
         Ok(server)
     }
 
     /// Starts a server on what is already in `folder`, which outlives it.
-    pub fn start_on(
-        kind: Kind,
-        coracle: &Path,
-        folder: &Path,
-        tls: Option<&Material>,
-    ) -> Outcome<Self> {
+    pub fn start_on(kind: Kind, coracle: &Path, folder: &Path, door: Door<'_>) -> Outcome<Self> {
         let program = kind.program(coracle);
-        let data = folder.join("data");
+        let data = folder.join(DATA);
         fs::create_dir_all(&data)?;
         let log = folder.join("server.log");
         let mut address = free_address()?;
         let mut command = match kind {
-            Kind::Coracle => coracle_command(&program, &data, tls),
-            Kind::DockerRegistry => registry_command(&program, folder, &data, address)?,
-            Kind::Nginx => nginx_command(&program, folder, &data, address, tls)?,
+            Kind::Coracle => coracle_command(&program, &data, door),
+            Kind::DockerRegistry => registry_command(&program, folder, &data, address, door)?,
+            Kind::Nginx => nginx_command(&program, folder, &data, address, door.tls())?,
         };
         command.stdin(Stdio::null()).stderr(File::create(&log)?);
         let started = Instant::now();
@@ -117,7 +132,7 @@ impl Server {
             started_in: Duration::ZERO,
             child,
             data,
-            tls: tls.map(|tls| Arc::clone(&tls.client)),
+            tls: door.tls().map(|tls| Arc::clone(&tls.client)),
             own_folder: None,
         };
         if kind == Kind::Coracle {
@@ -127,7 +142,7 @@ impl Server {
             server.address = address;
         }
         server
-            .wait_for_answer(started)
+            .wait_for_answer(started, door)
             .map_err(|error| with_log(&*error, &log))?;
         server.started_in = started.elapsed();
         Ok(server)
@@ -193,11 +208,11 @@ impl Server {
     }
 
     /// Asks until there is an answer.
-    fn wait_for_answer(&mut self, started: Instant) -> Outcome<()> {
-        let (target, status) = if self.kind == Kind::Nginx {
-            ("/", 403)
-        } else {
-            ("/v2/", 200)
+    fn wait_for_answer(&mut self, started: Instant, door: Door<'_>) -> Outcome<()> {
+        let (target, status) = match (self.kind, door) {
+            (Kind::Nginx, _) => ("/", 403),
+            (_, Door::Open | Door::Tls(_)) => ("/v2/", 200),
+            (_, Door::Htpasswd(_) | Door::Rules(_)) => ("/v2/", 401),
         };
         loop {
             let ask = || {
@@ -309,11 +324,20 @@ fn with_log(error: &dyn std::fmt::Display, log: &Path) -> String {
     }
 }
 
-fn coracle_command(program: &Path, data: &Path, tls: Option<&Material>) -> Command {
+fn coracle_command(program: &Path, data: &Path, door: Door<'_>) -> Command {
     let mut command = Command::new(program);
-    if let Some(tls) = tls {
-        command.env("CORACLE_TLS_CERTIFICATE", &tls.certificate);
-        command.env("CORACLE_TLS_KEY", &tls.key);
+    match door {
+        Door::Open => {}
+        Door::Tls(tls) => {
+            command.env("CORACLE_TLS_CERTIFICATE", &tls.certificate);
+            command.env("CORACLE_TLS_KEY", &tls.key);
+        }
+        Door::Htpasswd(file) => {
+            command.env("CORACLE_AUTH_HTPASSWD", file);
+        }
+        Door::Rules(file) => {
+            command.env("CORACLE_CONFIG", file);
+        }
     }
     // All load comes from one address here; in the field these bounds keep one client from
     // taking everything.
@@ -333,15 +357,25 @@ fn registry_command(
     folder: &Path,
     data: &Path,
     address: SocketAddr,
+    door: Door<'_>,
 ) -> Outcome<Command> {
     let configuration = folder.join("registry.yml");
+    let auth = match door {
+        Door::Open => String::new(),
+        Door::Htpasswd(file) => {
+            let file = file.display();
+            format!("auth:\n  htpasswd:\n    realm: measured\n    path: {file}\n")
+        }
+        Door::Rules(_) => return Err("docker-registry has no rules of its own".into()),
+        Door::Tls(_) => return Err("docker-registry is not measured over TLS".into()),
+    };
     let text = format!(
         "version: 0.1\n\
          log:\n  level: info\n\
          storage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n  \
          cache:\n    blobdescriptor: inmemory\n  \
          maintenance:\n    uploadpurging:\n      enabled: false\n\
-         http:\n  addr: {address}\n  secret: measured\n",
+         http:\n  addr: {address}\n  secret: measured\n{auth}",
         data.display()
     );
     fs::write(&configuration, text)?;

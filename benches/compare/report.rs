@@ -13,7 +13,7 @@ use crate::system::{Machine, version};
 use crate::{Failure, Outcome, Skipped};
 
 /// How the peers are run; part of every report, because a ratio means nothing without it.
-const CONDITIONS: [&str; 7] = [
+const CONDITIONS: [&str; 8] = [
     "One machine, loopback, plain HTTP: the load generator shares the processors with the server \
      it measures. Servers take turns within each round; figures are medians of the rounds, with \
      the smallest and largest in brackets.",
@@ -21,6 +21,9 @@ const CONDITIONS: [&str; 7] = [
      save that one address may take all connections and threads.",
     "docker-registry: file system storage, delete enabled, in-memory blob cache as Debian ships \
      it, no authentication, log at its default level with the access log on, to files.",
+    "In the rows with a token or a password all servers hold the same images; those of Coracle \
+     differ in their door alone. The hash of the password is bcrypt of cost 10, which \
+     docker-registry verifies with each request.",
     "nginx: 2 workers, sendfile and tcp_nopush on, keep-alive, access log on, to a file.",
     "Pushing is HEAD, POST, one PUT per blob, then the manifest by tag; pulling is the manifest \
      by tag, then every blob. Each round pushes bytes of its own.",
@@ -125,11 +128,27 @@ impl RowReport {
 
     /// Holds the ratio of two medians to a goal.
     pub fn judge_ratio(&mut self, subject: &str, against: &str, unit: &str, goal: Goal) {
-        let ratio = match (self.median(subject, unit), self.median(against, unit)) {
+        let ratio = self.ratio(subject, against, unit);
+        self.judge(format!("{unit} against {against}"), ratio, "×", goal);
+    }
+
+    /// Tells a figure that is held to no goal.
+    pub fn tell(&mut self, what: impl Into<String>, value: Option<f64>, unit: &str) {
+        self.judgements.push(Judgement {
+            what: what.into(),
+            value,
+            unit: unit.to_owned(),
+            goal: None,
+            met: None,
+        });
+    }
+
+    /// The ratio of two medians.
+    pub fn ratio(&self, subject: &str, against: &str, unit: &str) -> Option<f64> {
+        match (self.median(subject, unit), self.median(against, unit)) {
             (Some(subject), Some(against)) if against > 0.0 => Some(subject / against),
             _ => None,
-        };
-        self.judge(format!("{unit} against {against}"), ratio, "×", goal);
+        }
     }
 
     /// Holds a figure to a goal.

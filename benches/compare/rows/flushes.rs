@@ -5,7 +5,7 @@ use crate::content::Image;
 use crate::load::{push_image, share};
 use crate::loopfs::LoopMount;
 use crate::measure::{Goal, real, real_len};
-use crate::peers::{Kind, Server};
+use crate::peers::{Door, Kind, Server};
 use crate::report::RowReport;
 use crate::system::DeviceCounts;
 use crate::{Outcome, Skipped};
@@ -63,7 +63,7 @@ const MANY_KILOBYTES: &str = "kB written/push with 8 clients";
 /// Flushes and kB per push with one client, then with several.
 fn count(context: &Context<'_>, mount: &LoopMount, kind: Kind) -> Outcome<[f64; 4]> {
     let pushes = context.scale.flush_pushes;
-    let server = Server::start(kind, &context.options.coracle, mount.path(), None)?;
+    let server = Server::start(kind, &context.options.coracle, mount.path(), Door::Open)?;
     let images = |seed, count| Image::many(seed, count, LAYERS, context.scale.layer_small_bytes);
     // Folders and files that every server makes once are not part of a push.
     share(server.address, 1, &images(7_000, 4), push_image)?;

@@ -1,5 +1,6 @@
 //! The rows of the table, in its order, and what they share: servers that take turns.
 
+mod auth;
 mod flushes;
 mod listing;
 mod memory;
@@ -15,7 +16,7 @@ use std::time::Instant;
 
 use crate::Outcome;
 use crate::options::{Options, Scale};
-use crate::peers::{Kind, Server};
+use crate::peers::{Door, Kind, Server};
 use crate::report::RowReport;
 use crate::tls::Material;
 use crate::work::WorkFolder;
@@ -50,17 +51,23 @@ impl<'a> Context<'a> {
 
     /// Starts a server on a fresh folder.
     pub fn start(&self, kind: Kind) -> Outcome<Server> {
-        Server::start(kind, &self.options.coracle, self.folder.path(), None)
+        Server::start(kind, &self.options.coracle, self.folder.path(), Door::Open)
     }
 
     /// Starts a server on a fresh folder that speaks TLS with this certificate.
     pub fn start_tls(&self, kind: Kind, tls: &Material) -> Outcome<Server> {
-        Server::start(kind, &self.options.coracle, self.folder.path(), Some(tls))
+        let door = Door::Tls(tls);
+        Server::start(kind, &self.options.coracle, self.folder.path(), door)
     }
 
     /// Starts a server on `folder`, which outlives it.
     pub fn start_on(&self, kind: Kind, folder: &Path) -> Outcome<Server> {
-        Server::start_on(kind, &self.options.coracle, folder, None)
+        self.start_behind(Door::Open, kind, folder)
+    }
+
+    /// The same with a door.
+    pub fn start_behind(&self, door: Door<'_>, kind: Kind, folder: &Path) -> Outcome<Server> {
+        Server::start_on(kind, &self.options.coracle, folder, door)
     }
 }
 
@@ -95,6 +102,16 @@ const ROWS: &[Row] = &[
         id: "manifest-get",
         work: "GET manifest by tag, 16 clients",
         measure: requests::manifest_get,
+    },
+    Row {
+        id: "auth-bearer",
+        work: "GET manifest by tag with a Bearer token, 16 clients",
+        measure: auth::bearer,
+    },
+    Row {
+        id: "auth-basic",
+        work: "GET manifest by tag with a password (Basic), 16 clients",
+        measure: auth::basic,
     },
     Row {
         id: "pull-large",

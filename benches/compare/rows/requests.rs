@@ -5,13 +5,14 @@ use std::time::Duration;
 use super::{Context, Figures, Peers, pull};
 use crate::Outcome;
 use crate::content::{Blob, Image, Random};
-use crate::flood::flood;
+use crate::flood::{Target, flood};
 use crate::load::{Repeated, push_image, share};
 use crate::measure::Goal;
 use crate::peers::{Kind, Server};
 use crate::report::RowReport;
 
-const CLIENTS: usize = 16;
+/// Clients at once.
+pub const CLIENTS: usize = 16;
 /// Different manifests or blobs that are asked for in turn.
 const TARGETS: usize = 50;
 /// Bytes of a blob whose head is asked for.
@@ -24,7 +25,8 @@ pub fn manifest_get(context: &Context<'_>, report: &mut RowReport) -> Outcome<()
     peers.turn(report, 0, |server| {
         share(server.address, 4, &images, push_image)
     });
-    let targets: Vec<String> = images.iter().map(Image::target).collect();
+    let targets = images.iter().map(Image::target);
+    let targets: Vec<Target> = targets.map(Target::plain).collect();
     rounds(context, report, &mut peers, "GET", &targets);
     report.judge_ratio(
         "coracle",
@@ -44,7 +46,8 @@ pub fn blob_head(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
         .map(|_| Blob::new(random.bytes(BLOB_BYTES)))
         .collect();
     peers.turn(report, 0, |server| pull::provide(server, &blobs));
-    let targets: Vec<String> = blobs.iter().map(pull::target).collect();
+    let targets = blobs.iter().map(pull::target);
+    let targets: Vec<Target> = targets.map(Target::plain).collect();
     rounds(context, report, &mut peers, "HEAD", &targets);
     report.judge_ratio("coracle", "nginx", "requests/s", Goal::AtLeast(0.5));
     Ok(())
@@ -56,7 +59,7 @@ fn rounds(
     report: &mut RowReport,
     peers: &mut Peers,
     method: &str,
-    targets: &[String],
+    targets: &[Target],
 ) {
     rustix::fs::sync();
     let window = Duration::from_millis(context.scale.window_ms);

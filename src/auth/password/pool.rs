@@ -3,7 +3,8 @@
 //! Whoever asks waits for the answer, but only so many may wait, of one client address only a few,
 //! and none for long: past that the answer is [`Busy`]. So a flood of logins takes neither the
 //! processor nor the threads that answer requests. Logins that were verified before have a queue
-//! and places of their own. The same login, asked many times at once, is verified once.
+//! and places of their own. The same login, asked many times at once, is verified once; where it
+//! was verified before, only the first one waits for that.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -134,6 +135,15 @@ impl Pool {
     /// # Errors
     /// There is no room, or it took too long; the login goes on then, and may be remembered.
     pub fn verify(&self, attempt: Attempt) -> Result<Verdict, Busy> {
+        // It fitted this very hash before, and somebody has it verified again already. Nobody else
+        // waits for that: else a client with many requests at a time would now and then be told
+        // that there is no room for what is known to be right.
+        if attempt.is_known && self.shared.lock().in_flight.contains_key(&attempt.key) {
+            return Ok(Verdict {
+                fits: true,
+                is_first: false,
+            });
+        }
         let deadline = Instant::now() + self.shared.options.patience;
         let (place, flight, is_first) = self.begin(attempt)?;
         let fits = flight.wait(deadline);
@@ -412,6 +422,23 @@ mod tests {
         assert_eq!(verdicts.iter().filter(|v| v.is_first).count(), 1);
         assert_eq!(count.load(Ordering::SeqCst), 1);
         assert_eq!(pool.waiting(), 0);
+    }
+
+    #[test]
+    fn who_is_known_does_not_wait_for_the_same_login_of_another_request() {
+        let (pool, go, count) = gated(options());
+        let first = {
+            let pool = Arc::clone(&pool);
+            thread::spawn(move || pool.verify(attempt("right", 1, true)))
+        };
+        until(|| pool.waiting() == 1);
+        for _ in 0..100 {
+            let verdict = pool.verify(attempt("right", 1, true)).unwrap();
+            assert!(verdict.fits && !verdict.is_first);
+        }
+        go.send(()).unwrap();
+        assert!(first.join().unwrap().unwrap().is_first);
+        assert_eq!(count.load(Ordering::SeqCst), 1);
     }
 
     #[test]
