@@ -23,6 +23,7 @@ use super::share::{Share, Shares, Turn};
 use super::shared::Shared;
 use super::stream::Scratch;
 use super::table::{Conn, Waiting};
+use super::tls::is_about_certificate;
 use super::wire::Arrived;
 
 /// Read at once for a head; a longer head makes the buffer grow to its limit.
@@ -98,7 +99,12 @@ impl Worker {
             Ok(Next::Turn(turn)) => self.wait_for_turn(conn, turn),
             Ok(Next::Park(waiting, deadline)) => self.shared.park(conn, waiting, deadline),
             Ok(Next::CloseGently) => self.shared.close_gently(conn),
-            Ok(Next::GiveUp(why)) => self.shared.give_up_handshake(conn, why),
+            Ok(Next::GiveUp(why)) => {
+                if is_about_certificate(&why) {
+                    log::info!("the certificate of {} was refused: {why}", conn.peer);
+                }
+                self.shared.give_up_handshake(conn, why);
+            }
             Ok(Next::Close) => self.shared.close(conn),
             Err(_) => {
                 log::error!("a worker panicked outside of a handler; its connection is closed");

@@ -26,6 +26,7 @@ pub(super) use connection::{Shaken, TlsConnection};
 pub use identity::ClientCertificate;
 pub use load::TlsError;
 pub use options::{ClientAuth, MinimumVersion, Now, PairFiles, TlsOptions};
+pub(super) use records::is_about_certificate;
 pub use reload::{Tls, TlsWatch};
 pub use self_sign::{SelfSigned, self_sign};
 pub use status::{CertificateStatus, TlsStatus};

@@ -286,3 +286,13 @@ pub(super) fn invalid(why: &'static str) -> io::Error {
 pub(super) fn failed(error: rustls::Error) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, error)
 }
+
+/// Whether a handshake failed for the certificate that its client showed, or did not show: that is
+/// worth a word, because whoever set the client up cannot see why.
+pub(in super::super) fn is_about_certificate(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(
+        inner,
+        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)
+    )
+}
