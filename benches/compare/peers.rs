@@ -1,8 +1,9 @@
 //! The servers: how each one is configured, started, watched and stopped.
 //!
 //! Each is run as its users would run it for speed: no authentication but where a row is about it,
-//! no TLS, loopback, and nothing but errors in the log of `docker-registry`. Coracle keeps its default configuration,
-//! which writes one access-log line per request (to a file here); nginx writes one as well.
+//! no TLS, loopback, and nothing but errors in the log of `docker-registry`. Coracle keeps its
+//! default configuration, which writes one access-log line per request (to a file here); nginx
+//! writes one as well.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _};
