@@ -7,12 +7,13 @@
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
 //! `manifest`, `referrer`, `tag`, `total` (what can be asked and changed), [`transaction`] (the
 //! views they are asked through), `readers` and `writer` (who runs them), `connection`, `schema`,
-//! `log_file`, `gate` (how SQLite is kept), `check`, `failure`.
+//! `log_file`, `fold`, `gate` (how SQLite is kept), `check`, `failure`.
 
 mod blob;
 mod check;
 mod connection;
 mod failure;
+mod fold;
 mod gate;
 mod job;
 mod log_file;
@@ -39,6 +40,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use self::connection::Place;
+use self::fold::Folding;
 use self::gate::Gate;
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
@@ -128,6 +130,12 @@ impl Catalog {
         let place = Place::new(options.location);
         let connection = connection::open_writer(&place, options.durability)?;
         let in_memory = matches!(place, Place::Memory(_));
+        let folding = if in_memory {
+            None
+        } else {
+            let own = connection::open_for_folding(&place, options.durability)?;
+            Some(Folding::start(own)?)
+        };
         let gate = in_memory.then(|| Arc::new(Gate::default()));
         let unclear = Arc::new(AtomicBool::new(false));
         let writer = Writer {
@@ -136,7 +144,7 @@ impl Catalog {
             sync_shards,
             gate: gate.clone(),
             batch_max: options.batch_max,
-            log_file: LogFile::new(!in_memory),
+            log_file: LogFile::new(folding),
             durability: options.durability,
             unclear: Arc::clone(&unclear),
         };
