@@ -20,16 +20,6 @@ pub(super) struct Folding {
     running: bool,
 }
 
-/// How far a fold is.
-pub(super) enum Stage {
-    /// None was asked for since the last one ended.
-    Idle,
-    /// It runs.
-    Running,
-    /// It has just ended.
-    Ended(Result<Length>),
-}
-
 impl Folding {
     /// Starts the thread on a connection of its own.
     ///
@@ -65,18 +55,24 @@ impl Folding {
             .is_some_and(|ask| ask.try_send(()).is_ok());
     }
 
-    /// How far it is. An end is told once.
-    pub fn stage(&mut self) -> Stage {
-        if !self.running {
-            return Stage::Idle;
-        }
-        let ended = match self.ended.try_recv() {
-            Ok(ended) => Stage::Ended(ended),
-            Err(TryRecvError::Empty) => return Stage::Running,
-            // It panicked: nothing is lost, and the writer folds by itself when the log is long.
-            Err(TryRecvError::Disconnected) => Stage::Idle,
+    /// Whether a fold was asked for whose end was not told yet.
+    pub const fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// How the fold that runs has ended; `None` while it has not. With `wait` it has.
+    pub fn end(&mut self, wait: bool) -> Option<Result<Length>> {
+        let ended = if wait {
+            self.ended.recv().ok()
+        } else {
+            match self.ended.try_recv() {
+                Err(TryRecvError::Empty) => return None,
+                ended => ended.ok(),
+            }
         };
         self.running = false;
+        // Nothing comes if the thread panicked. Nothing is lost by that, and the writer folds by
+        // itself when the log is long.
         ended
     }
 }

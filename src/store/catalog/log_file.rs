@@ -5,7 +5,8 @@
 //! the log is folded in rarely, kept, and never truncated in normal work.
 //!
 //! Most of it is folded in beside the writer (`fold`). What was committed meanwhile is folded in by
-//! the writer itself, when that is little: only while nothing is added can the log be used again.
+//! the writer itself, when that is little, or when the log is full: only while nothing is added can
+//! all of it be folded in.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -14,13 +15,15 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Result};
 
-use super::fold::{Folding, Stage};
+use super::fold::Folding;
 use super::writer::BATCH_BYTES_MAX;
 
 /// Frames (pages) in the log that are not yet in the database file, from which on they are copied.
 const FRAMES_DUE: i64 = 700;
 /// Frames that the writer copies itself, at the end of a fold.
 const FRAMES_REST: i64 = 300;
+/// Length of the log in frames at which the writer waits for the fold that runs.
+const FRAMES_FULL: i64 = FRAMES_DUE + FRAMES_REST;
 /// Frames that a large batch adds: its content, and pages of the trees that lead there.
 const FRAMES_BATCH: u64 = BATCH_BYTES_MAX as u64 / 4096 + 144;
 /// Bytes that the log has from the start: what it grows to anyway before it is folded in. A frame
@@ -116,27 +119,33 @@ impl LogFile {
             self.due = left.pending() + FRAMES_DUE;
             return Ok(());
         }
-        match folding.stage() {
-            Stage::Running => return Ok(()),
-            Stage::Idle => {}
-            Stage::Ended(ended) => {
-                // If it failed, or a reader of old frames holds it back, the next attempt waits
-                // until there is clearly more to do.
-                self.due = now.pending() + FRAMES_DUE;
-                if ended?.pending() > 0 {
-                    return Ok(());
-                }
-                if now.pending() > FRAMES_REST {
-                    self.due = FRAMES_REST;
-                } else if now.pending() > 0 {
-                    let left = checkpoint(connection, FOLD)?;
-                    self.due = left.pending() + FRAMES_DUE;
-                }
+        if folding.is_running() {
+            let Some(ended) = folding.end(now.frames >= FRAMES_FULL) else {
+                return Ok(());
+            };
+            // If it failed, or a reader of old frames holds it back, the next attempt waits until
+            // there is clearly more to do.
+            self.due = now.pending() + FRAMES_DUE;
+            if ended?.pending() > 0 {
+                return Ok(());
             }
+            return self.finish_fold(connection, folding);
         }
         if now.pending() >= self.due {
             folding.begin();
         }
+        Ok(())
+    }
+
+    /// After a fold: what was added to the log meanwhile.
+    fn finish_fold(&mut self, connection: &Connection, folding: &mut Folding) -> Result<()> {
+        let now = checkpoint(connection, LENGTH)?;
+        if now.pending() > FRAMES_REST && now.frames < FRAMES_FULL {
+            folding.begin();
+            return Ok(());
+        }
+        let left = checkpoint(connection, FOLD)?;
+        self.due = left.pending() + FRAMES_DUE;
         Ok(())
     }
 
