@@ -1,4 +1,4 @@
-//! `coracle check`: proves that every row has its file, beside a running server or without one.
+//! `coracle check`: proves that every row has its bytes, beside a running server or without one.
 
 use std::io::{self, Write};
 use std::thread;

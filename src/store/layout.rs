@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! DATA/
-//!   coracle.db (-wal, -shm)        the catalog: ground truth for everything but blob bytes
-//!   blobs/sha256/ab/abcdef…        blob bytes, one file a digest, named by the encoded part,
-//!   blobs/sha512/ab/abcdef…        sharded by its first two characters
+//!   coracle.db (-wal, -shm)        the catalog: ground truth for everything but long blobs' bytes
+//!   blobs/sha256/ab/abcdef…        these, one file a digest, named by the encoded part, sharded
+//!   blobs/sha512/ab/abcdef…        by its first two characters
 //!   blobs/complete                 says that all shards were made and synced
 //!   uploads/NAME                   bytes of an upload session on their way in
 //!   uploads/NAME.state             its checkpoint: acknowledged offset and running hash
 //!   uploads/once-NAME              a blob that arrives in a single request
+//!   uploads/spare-N                an empty file for the next session
 //!   uploads/probe                  a few bytes, for as long as it takes to write them
 //!   quarantine/sha256-abcdef…      blobs found to be wrong, kept for a person to look at
 //!   token.key                      the key of the registry's own tokens, its owner's alone (0600)
@@ -16,7 +17,7 @@
 //!   lock                           held with flock(2) by the one process that owns the folder
 //! ```
 //!
-//! A file under `blobs/` without a row means nothing and may be removed at any time. `uploads/` is
+//! A file under `blobs/` that no row means is nothing and may be removed at any time. `uploads/` is
 //! on the same file system as `blobs/`, so that publishing is a rename.
 
 use std::path::{Path, PathBuf};

@@ -84,6 +84,18 @@ pub(super) fn open_writer(place: &Place, durability: Durability) -> Result<Conne
     Ok(connection)
 }
 
+/// A connection that folds the log in: it reads and writes pages, and never a row.
+pub(super) fn open_for_folding(place: &Place, durability: Durability) -> Result<Connection, Error> {
+    let during = |error| opening(place, &error);
+    let connection = place
+        .connect(OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .map_err(during)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(during)?;
+    set_journal(&connection, place, durability)?;
+    set_common(&connection, READER_CACHE_KIB).map_err(during)?;
+    Ok(connection)
+}
+
 /// A connection that can only read.
 pub(super) fn open_reader(place: &Place) -> SqliteResult<Connection> {
     let connection = place.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -134,7 +146,7 @@ fn set_journal(
     let update = |name, value: &dyn rusqlite::ToSql| connection.pragma_update(None, name, value);
     update("synchronous", &synchronous).map_err(during)?;
     update("journal_size_limit", &LOG_SIZE_MAX).map_err(during)?;
-    // The writer folds the log in itself, when nobody waits for an answer.
+    // When the log is folded in, and by whom, is decided in `log_file`.
     update("wal_autocheckpoint", &0).map_err(during)
 }
 

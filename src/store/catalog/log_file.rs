@@ -1,8 +1,12 @@
-//! The write-ahead log's length: when the writer folds the log into the database file.
+//! The write-ahead log's length: when the log is folded into the database file, and by whom.
 //!
 //! A log that was folded in completely is used again from its start. Its file keeps its length
 //! then, and a commit that does not change a file's length needs fewer flushes of the device. So
 //! the log is folded in rarely, kept, and never truncated in normal work.
+//!
+//! Most of it is folded in beside the writer (`fold`). What was committed meanwhile is folded in by
+//! the writer itself, when that is little, or when the log is full: only while nothing is added can
+//! all of it be folded in.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -11,15 +15,20 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Result};
 
+use super::fold::Folding;
 use super::writer::BATCH_BYTES_MAX;
 
 /// Frames (pages) in the log that are not yet in the database file, from which on they are copied.
-const FRAMES_DUE: i64 = 1000;
+const FRAMES_DUE: i64 = 700;
+/// Frames that the writer copies itself, at the end of a fold.
+const FRAMES_REST: i64 = 300;
+/// Length of the log in frames at which the writer waits for the fold that runs.
+const FRAMES_FULL: i64 = FRAMES_DUE + FRAMES_REST;
 /// Frames that a large batch adds: its content, and pages of the trees that lead there.
 const FRAMES_BATCH: u64 = BATCH_BYTES_MAX as u64 / 4096 + 144;
 /// Bytes that the log has from the start: what it grows to anyway before it is folded in. A frame
 /// is a page of 4096 bytes and a header of 24.
-const LENGTH_USUAL: u64 = (FRAMES_DUE.unsigned_abs() + FRAMES_BATCH) * (4096 + 24);
+const LENGTH_USUAL: u64 = ((FRAMES_DUE + FRAMES_REST).unsigned_abs() + FRAMES_BATCH) * (4096 + 24);
 /// Length of the log in frames from which on the writer waits for readers, so that it can start the
 /// log afresh.
 const FRAMES_LONG: i64 = 8000;
@@ -33,27 +42,34 @@ pub(super) struct LogFile {
     due: i64,
     /// Length in frames from which the next attempt to start afresh is worth its wait.
     long: i64,
-    /// False for a catalog in memory, which has no log.
-    exists: bool,
+    /// Folds in what is due; `None` for a catalog in memory, which has no log.
+    folding: Option<Folding>,
 }
 
 const LENGTH: &str = "PRAGMA wal_checkpoint(NOOP)";
-const FOLD: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+pub(super) const FOLD: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 const START_AFRESH: &str = "PRAGMA wal_checkpoint(RESTART)";
 const FOLD_AND_TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// What a checkpoint answers: frames in the log, and how many of them are in the database file.
-struct Length {
+pub(super) struct Length {
     frames: i64,
     folded: i64,
 }
 
+impl Length {
+    /// Frames that are not in the database file.
+    const fn pending(&self) -> i64 {
+        self.frames - self.folded
+    }
+}
+
 impl LogFile {
-    pub(super) const fn new(exists: bool) -> Self {
+    pub(super) const fn new(folding: Option<Folding>) -> Self {
         Self {
             due: FRAMES_DUE,
             long: FRAMES_LONG,
-            exists,
+            folding,
         }
     }
 
@@ -65,7 +81,7 @@ impl LogFile {
     /// # Errors
     /// There is no room for it: the log grows as it is needed.
     pub(super) fn make_room(&self, connection: &Connection) -> io::Result<()> {
-        let Some(path) = connection.path().filter(|_| self.exists) else {
+        let Some(path) = connection.path().filter(|_| self.folding.is_some()) else {
             return Ok(());
         };
         let file = OpenOptions::new().write(true).open(format!("{path}-wal"))?;
@@ -81,41 +97,62 @@ impl LogFile {
         file.sync_all()
     }
 
-    /// Folds the log in when it is long. A failure loses nothing and is tried again later.
+    /// Has the log folded in when it is long. A failure loses nothing and is tried again later.
     pub(super) fn tend(&mut self, connection: &Connection) {
-        if !self.exists {
-            return;
-        }
-        if let Err(error) = self.try_tend(connection) {
-            log::warn!("the catalog's write-ahead log could not be folded in: {error}");
+        if let Some(mut folding) = self.folding.take() {
+            if let Err(error) = self.try_tend(connection, &mut folding) {
+                log::warn!("the catalog's write-ahead log could not be folded in: {error}");
+            }
+            self.folding = Some(folding);
         }
     }
 
-    fn try_tend(&mut self, connection: &Connection) -> Result<()> {
-        let Length { frames, folded } = checkpoint(connection, LENGTH)?;
-        let pending = frames - folded;
-        if frames < FRAMES_DUE {
-            *self = Self::new(self.exists);
+    fn try_tend(&mut self, connection: &Connection, folding: &mut Folding) -> Result<()> {
+        let now = checkpoint(connection, LENGTH)?;
+        if now.frames < FRAMES_DUE {
+            (self.due, self.long) = (FRAMES_DUE, FRAMES_LONG);
         }
-        if pending < self.due && frames < self.long {
+        if now.frames >= self.long {
+            // Readers hold it back, or it is written faster than it is folded in: all wait a bit.
+            self.long = 2 * now.frames;
+            let left = impatiently(connection, START_AFRESH)?;
+            self.due = left.pending() + FRAMES_DUE;
             return Ok(());
         }
-        // Whether it fails, or a reader of old frames holds it back (then the log can only grow):
-        // the next attempt waits until there is clearly more to do.
-        self.due = pending + FRAMES_DUE;
-        let left = if frames < self.long {
-            checkpoint(connection, FOLD)?
-        } else {
-            self.long = 2 * frames;
-            impatiently(connection, START_AFRESH)?
-        };
-        self.due = left.frames - left.folded + FRAMES_DUE;
+        if folding.is_running() {
+            let Some(ended) = folding.end(now.frames >= FRAMES_FULL) else {
+                return Ok(());
+            };
+            // If it failed, or a reader of old frames holds it back, the next attempt waits until
+            // there is clearly more to do.
+            self.due = now.pending() + FRAMES_DUE;
+            if ended?.pending() > 0 {
+                return Ok(());
+            }
+            return self.finish_fold(connection, folding);
+        }
+        if now.pending() >= self.due {
+            folding.begin();
+        }
+        Ok(())
+    }
+
+    /// After a fold: what was added to the log meanwhile.
+    fn finish_fold(&mut self, connection: &Connection, folding: &mut Folding) -> Result<()> {
+        let now = checkpoint(connection, LENGTH)?;
+        if now.pending() > FRAMES_REST && now.frames < FRAMES_FULL {
+            folding.begin();
+            return Ok(());
+        }
+        let left = checkpoint(connection, FOLD)?;
+        self.due = left.pending() + FRAMES_DUE;
         Ok(())
     }
 
     /// Folds all in and truncates the log, at the end.
-    pub(super) fn fold_in(&self, connection: &Connection) -> Result<()> {
-        if self.exists {
+    pub(super) fn fold_in(&mut self, connection: &Connection) -> Result<()> {
+        // Its connection goes first: the last one that is closed removes the log.
+        if self.folding.take().is_some() {
             impatiently(connection, FOLD_AND_TRUNCATE)?;
         }
         Ok(())
@@ -130,7 +167,7 @@ fn impatiently(connection: &Connection, sql: &str) -> Result<Length> {
     result
 }
 
-fn checkpoint(connection: &Connection, sql: &str) -> Result<Length> {
+pub(super) fn checkpoint(connection: &Connection, sql: &str) -> Result<Length> {
     connection.prepare_cached(sql)?.query_row([], |row| {
         Ok(Length {
             frames: row.get(1)?,

@@ -7,13 +7,15 @@
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
 //! `manifest`, `referrer`, `tag`, `total`, `account`, `machine_token` (what can be asked and
 //! changed), [`transaction`] (the views they are asked through), `readers` and `writer` (who runs
-//! them), `connection`, `schema`, `log_file`, `gate` (how SQLite is kept), `check`, `failure`.
+//! them), `connection`, `schema`, `log_file`, `fold`, `gate` (how SQLite is kept), `check`,
+//! `failure`.
 
 mod account;
 mod blob;
 mod check;
 mod connection;
 mod failure;
+mod fold;
 mod gate;
 mod job;
 mod log_file;
@@ -42,6 +44,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 pub use self::account::UserRow;
 use self::connection::Place;
+use self::fold::Folding;
 use self::gate::Gate;
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
@@ -132,6 +135,12 @@ impl Catalog {
         let place = Place::new(options.location);
         let connection = connection::open_writer(&place, options.durability)?;
         let in_memory = matches!(place, Place::Memory(_));
+        let folding = if in_memory {
+            None
+        } else {
+            let own = connection::open_for_folding(&place, options.durability)?;
+            Some(Folding::start(own)?)
+        };
         let gate = in_memory.then(|| Arc::new(Gate::default()));
         let unclear = Arc::new(AtomicBool::new(false));
         let writer = Writer {
@@ -140,7 +149,7 @@ impl Catalog {
             sync_shards,
             gate: gate.clone(),
             batch_max: options.batch_max,
-            log_file: LogFile::new(!in_memory),
+            log_file: LogFile::new(folding),
             durability: options.durability,
             unclear: Arc::clone(&unclear),
         };

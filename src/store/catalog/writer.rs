@@ -5,7 +5,7 @@
 //! nobody waits for company. A batch that has written much content takes no more, so that neither
 //! the log nor the memory of one transaction grows with the number of those who wait. Order within
 //! a batch: run every closure, sync the shards that they touched, commit, answer everyone, and only
-//! then fold the log into the file when it is long.
+//! then see to it that a long log is folded into the file.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
