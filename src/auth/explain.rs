@@ -62,7 +62,11 @@ impl Authenticator {
                 basis: Basis::TokenServer,
             };
         }
-        Ok(phrase(&policy, question, known, &decision))
+        let mut explanation = phrase(&policy, question, known, &decision);
+        if !known {
+            explanation.deny();
+        }
+        Ok(explanation)
     }
 
     /// The account of this name, as its holder would be known by a request.
@@ -98,6 +102,18 @@ fn supposed(who: &Subject) -> Identity {
         },
     };
     Identity { who, limit: None }
+}
+
+impl Explanation {
+    /// Nobody has this account, whatever would be decided about them.
+    fn deny(&mut self) {
+        let would = if self.allowed { "would" } else { "would not" };
+        self.reason = format!(
+            "nobody is let in as {}; with such an account it {would} be allowed: {}",
+            self.who, self.reason
+        );
+        self.allowed = false;
+    }
 }
 
 fn phrase(policy: &Policy, question: &Question, known: bool, decision: &Decision) -> Explanation {

@@ -78,11 +78,13 @@ impl Identity {
         }
     }
 
-    /// Whether the credential allows `action` on `resource`, whatever the rules say.
-    pub fn is_within_limit(&self, resource: &Resource, action: Action) -> bool {
+    /// Whether the credential allows `action` on `resource`, whatever the rules say. What is
+    /// `public`, so that nobody needs a credential for it, a machine's token need not name: a job
+    /// that logs in to push can go on pulling what it could pull before.
+    pub fn is_within_limit(&self, resource: &Resource, action: Action, public: bool) -> bool {
         let user = self.who.user().map(|user| user.name.as_str());
         let limit = self.limit.as_ref();
-        limit.is_none_or(|limit| limit.allows(resource, action, user))
+        limit.is_none_or(|limit| limit.allows(resource, action, user, public))
     }
 }
 
@@ -116,16 +118,23 @@ impl fmt::Display for Who {
 }
 
 impl Limit {
-    fn allows(&self, resource: &Resource, action: Action, user: Option<&str>) -> bool {
+    fn allows(
+        &self,
+        resource: &Resource,
+        action: Action,
+        user: Option<&str>,
+        public: bool,
+    ) -> bool {
         match (self, resource) {
             (Self::Both(one, other), _) => {
-                one.allows(resource, action, user) && other.allows(resource, action, user)
+                one.allows(resource, action, user, public)
+                    && other.allows(resource, action, user, public)
             }
             (Self::Scopes(scopes), _) => scopes.iter().any(|scope| scope.grants(resource, action)),
             // The list shows only what may be pulled, entry by entry.
             (Self::Repositories { .. }, Resource::Catalog) => true,
             (Self::Repositories { globs, actions }, Resource::Repository(name)) => {
-                actions.contains(action) && fits(globs, name, user)
+                public || (actions.contains(action) && fits(globs, name, user))
             }
         }
     }

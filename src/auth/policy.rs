@@ -98,12 +98,16 @@ impl Policy {
     pub fn decide(&self, identity: &Identity, resource: &Resource, action: Action) -> Decision {
         let decision = |allowed, basis| Decision { allowed, basis };
         if let Who::Subject { .. } = identity.who {
-            let allowed = identity.limit.is_some() && identity.is_within_limit(resource, action);
+            let allowed =
+                identity.limit.is_some() && identity.is_within_limit(resource, action, false);
             return decision(allowed, Basis::TokenServer);
         }
         let by_rules = self.by_rules(&identity.who, resource, action);
-        if by_rules.allowed && !identity.is_within_limit(resource, action) {
-            return decision(false, Basis::Credential);
+        if by_rules.allowed && identity.limit.is_some() {
+            let public = self.by_rules(&Who::Anonymous, resource, action).allowed;
+            if !identity.is_within_limit(resource, action, public) {
+                return decision(false, Basis::Credential);
+            }
         }
         by_rules
     }

@@ -33,7 +33,6 @@ fn print(explained: &Explanation, json: bool) -> io::Result<()> {
     }
     let Explanation {
         who,
-        known,
         repository,
         action,
         allowed,
@@ -42,8 +41,5 @@ fn print(explained: &Explanation, json: bool) -> io::Result<()> {
     } = explained;
     let verdict = if *allowed { "may" } else { "may not" };
     writeln!(out, "{who} {verdict} {action} {repository}: {reason}")?;
-    if !known {
-        writeln!(out, "note: there is no {who} at this moment")?;
-    }
     Ok(())
 }

@@ -111,7 +111,7 @@ const QUESTIONS: [(&[&str], i32, &str); 16] = [
     (
         &["user:nobody", "team/a", "pull"],
         REFUSED,
-        "note: there is no user:nobody at this moment",
+        "nobody is let in as user:nobody; with such an account it would not be allowed: none",
     ),
 ];
 
@@ -122,7 +122,11 @@ fn check_questions(config: &Path, data: &Path) {
         assert!(answer.stdout.contains(said), "{question:?}: {answer:?}");
         assert_eq!(answer.stderr, "", "{question:?}");
         let is_unknown = question[0] == "user:nobody";
-        assert_eq!(answer.stdout.contains("note: "), is_unknown, "{answer:?}");
+        assert_eq!(
+            answer.stdout.contains("nobody is let in as"),
+            is_unknown,
+            "{answer:?}"
+        );
     }
 }
 
@@ -198,7 +202,7 @@ fn who_is_disabled_or_revoked_is_nobody() {
     make_accounts(server.data());
     let note = |who: &str| {
         let answer = explain(&config, server.data(), &[who, "team/ci-a", "pull"]);
-        answer.stdout.contains("note: ")
+        answer.stdout.contains("nobody is let in as")
     };
     assert!(note("user:eve"), "she is disabled");
     assert!(!note("token:ci"));
@@ -233,7 +237,9 @@ fn users_of_an_htpasswd_file_are_known_and_without_rules_may_do_everything() {
         );
         let answer = explain(&config, data, &["user:bob", "team/a", "pull"]);
         assert!(
-            answer.stdout.contains("note: there is no user:bob"),
+            answer
+                .stdout
+                .contains("nobody is let in as user:bob; with such an account it would be allowed"),
             "{answer:?}"
         );
     };

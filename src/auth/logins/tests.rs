@@ -264,7 +264,7 @@ fn a_token_is_good_as_a_password_and_alone_and_only_as_far_as_it_says() {
     assert_eq!(identity.who.user().unwrap().groups, ["dev"]);
     let allows = |name: &str, action| {
         let resource = Resource::Repository(name.parse().unwrap());
-        identity.is_within_limit(&resource, action)
+        identity.is_within_limit(&resource, action, false)
     };
     assert!(allows("team/a/b", Action::Push) && allows("home/ada/x", Action::Pull));
     assert!(!allows("team/a", Action::Delete) && !allows("home/bob/x", Action::Pull));

@@ -267,3 +267,31 @@ fn subjects_are_read_and_written() {
         assert!(Subject::parse(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn what_anyone_may_a_machine_s_token_may_too() {
+    let policy = team();
+    let token = |limit| Identity {
+        who: Who::Token {
+            name: "ci".to_owned(),
+            owner: None,
+        },
+        limit: Some(limit),
+    };
+    let globs = || vec![Glob::parse("team/ci-*").unwrap()];
+    let own = || Limit::Repositories {
+        globs: globs(),
+        actions: Actions::PULL_PUSH,
+    };
+    let may = |identity: &Identity, name: &str, action| {
+        policy.decide(identity, &repository(name), action).allowed
+    };
+    let ci = token(own());
+    assert!(may(&ci, "public/a", Action::Pull) && may(&ci, "team/ci-a", Action::Push));
+    assert!(!may(&ci, "public/a", Action::Push) && !may(&ci, "team/a", Action::Pull));
+    // A Bearer token is good for what it names, and for nothing else.
+    let scopes = Limit::Scopes(vec![Scope::parse("repository:team/ci-a:pull").unwrap()]);
+    let bearer = token(Limit::Both(Box::new(own()), Box::new(scopes)));
+    assert!(may(&bearer, "team/ci-a", Action::Pull));
+    assert!(!may(&bearer, "public/a", Action::Pull));
+}

@@ -85,7 +85,7 @@ impl World {
 }
 
 fn allows(identity: &Identity, name: &str, action: Action) -> bool {
-    identity.is_within_limit(&Resource::Repository(name.parse().unwrap()), action)
+    identity.is_within_limit(&Resource::Repository(name.parse().unwrap()), action, false)
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_token_comes_back_as_whom_it_was_issued_to() {
     assert_eq!(identity.who, Who::User(ada));
     assert!(allows(&identity, "a", Action::Push) && !allows(&identity, "a", Action::Delete));
     assert!(!allows(&identity, "b", Action::Pull));
-    assert!(identity.is_within_limit(&Resource::Catalog, Action::Pull));
+    assert!(identity.is_within_limit(&Resource::Catalog, Action::Pull, false));
     // Nobody in particular has a token as well, which says that they asked for one.
     let token = world.access(&Principal::Anonymous, &["repository:a:pull"]);
     let identity = world.issuer.verify(&token).unwrap();
