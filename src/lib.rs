@@ -33,6 +33,7 @@ pub mod registry;
 pub mod store;
 
 pub mod clock;
+mod der;
 pub mod oci;
 
 pub mod http;

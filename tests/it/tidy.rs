@@ -91,9 +91,10 @@ const PLACES: [(&[&str], &[&str], &str); 7] = [
 
 /// The floors: a module uses those below its own only (and itself). Modules beside the floors use
 /// none but themselves.
-const FLOORS: [(&str, u32); 16] = [
+const FLOORS: [(&str, u32); 17] = [
     ("oci", 0),
     ("clock", 0),
+    ("der", 0),
     ("http", 0),
     ("logging", 0),
     ("store", 1),
@@ -111,7 +112,9 @@ const FLOORS: [(&str, u32); 16] = [
 ];
 
 /// Pairs on one floor that know each other, each with the reason.
-const NEIGHBOURS: [(&str, &str); 1] = [
+const NEIGHBOURS: [(&str, &str); 2] = [
+    // Certificates, in TLS and in tokens, are read by one reader.
+    ("http", "der"),
     // A command line is a source of settings.
     ("cli", "config"),
 ];

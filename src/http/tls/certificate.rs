@@ -11,8 +11,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
 
-use super::der::{BOOLEAN, Der, INTEGER, NotDer, OCTET_STRING, OID, SEQUENCE, SET, dotted};
 use super::load::TlsError;
+use crate::der::{BOOLEAN, Der, INTEGER, NotDer, OCTET_STRING, OID, SEQUENCE, SET, dotted};
 
 /// The largest file of certificates that is read; one of all public authorities has a quarter.
 const FILE_BYTES_MAX: u64 = 1 << 20;

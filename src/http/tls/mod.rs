@@ -10,7 +10,6 @@
 
 mod certificate;
 mod connection;
-mod der;
 mod identity;
 mod load;
 mod options;

@@ -1,52 +1,53 @@
-//! The little of DER (X.690) that reading names and dates out of a certificate needs: tags,
-//! definite lengths, object identifiers, times. Every length is checked; what is not DER is an
-//! error and never a guess.
+//! The little of DER (X.690) that certificates and public keys need: tags, definite lengths, object
+//! identifiers, times. TLS shows names and dates by it, tokens find their keys. Every length is
+//! checked; what is not DER is an error and never a guess.
 
 use std::fmt::Write as _;
 
-pub(super) const INTEGER: u8 = 0x02;
-pub(super) const OCTET_STRING: u8 = 0x04;
-pub(super) const OID: u8 = 0x06;
-pub(super) const BOOLEAN: u8 = 0x01;
-pub(super) const SEQUENCE: u8 = 0x30;
-pub(super) const SET: u8 = 0x31;
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const OID: u8 = 0x06;
+pub(crate) const BOOLEAN: u8 = 0x01;
+pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const SET: u8 = 0x31;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
 /// The bytes are no DER, or not of the structure that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotDer;
+pub(crate) struct NotDer;
 
 /// One element: its tag, its content, and all of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Element<'a> {
-    pub(super) tag: u8,
-    pub(super) content: &'a [u8],
-    pub(super) whole: &'a [u8],
+pub(crate) struct Element<'a> {
+    pub(crate) tag: u8,
+    pub(crate) content: &'a [u8],
+    pub(crate) whole: &'a [u8],
 }
 
 /// Reads one element after the other.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Der<'a> {
+pub(crate) struct Der<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Der<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// The tag of the next element.
-    pub(super) fn peek(&self) -> Option<u8> {
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.rest.first().copied()
     }
 
     /// The next element.
-    pub(super) fn next(&mut self) -> Result<Element<'a>, NotDer> {
+    pub(crate) fn next(&mut self) -> Result<Element<'a>, NotDer> {
         let [tag, first, behind @ ..] = self.rest else {
             return Err(NotDer);
         };
@@ -83,7 +84,7 @@ impl<'a> Der<'a> {
     }
 
     /// The content of the next element, which must have this tag.
-    pub(super) fn expect(&mut self, tag: u8) -> Result<&'a [u8], NotDer> {
+    pub(crate) fn expect(&mut self, tag: u8) -> Result<&'a [u8], NotDer> {
         let element = self.next()?;
         if element.tag == tag {
             Ok(element.content)
@@ -92,8 +93,18 @@ impl<'a> Der<'a> {
         }
     }
 
+    /// What is in the next element, which must have this tag, element by element.
+    pub(crate) fn enter(&mut self, tag: u8) -> Result<Self, NotDer> {
+        self.expect(tag).map(Self::new)
+    }
+
+    /// Nothing may be left.
+    pub(crate) const fn end(self) -> Result<(), NotDer> {
+        if self.is_empty() { Ok(()) } else { Err(NotDer) }
+    }
+
     /// The content of the next element if it has this tag; else it stays.
-    pub(super) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, NotDer> {
+    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, NotDer> {
         if self.peek() == Some(tag) {
             self.expect(tag).map(Some)
         } else {
@@ -102,7 +113,7 @@ impl<'a> Der<'a> {
     }
 
     /// A point in time, in seconds since 1970.
-    pub(super) fn time(&mut self) -> Result<i64, NotDer> {
+    pub(crate) fn time(&mut self) -> Result<i64, NotDer> {
         let element = self.next()?;
         let text = element.content;
         match element.tag {
@@ -118,7 +129,7 @@ impl<'a> Der<'a> {
 }
 
 /// An object identifier with its dots.
-pub(super) fn dotted(oid: &[u8]) -> String {
+pub(crate) fn dotted(oid: &[u8]) -> String {
     let mut text = String::new();
     let mut arc: u64 = 0;
     for byte in oid {
