@@ -325,3 +325,59 @@ fn a_token_server_without_usable_keys_or_algorithms_does_not_start() {
         assert!(said.contains(word), "{said}");
     }
 }
+
+#[test]
+fn the_audit_log_tells_of_tokens_but_not_of_those_that_anybody_gets() {
+    let (_folder, toml) = accounts();
+    let server = start_configured(&toml, &["--memory"]);
+    let path = "/v2/token?service=coracle&scope=repository:team/a:pull,push,delete";
+    let mut nobody = Client::new(server.url());
+    nobody.get(path).expect(200);
+    let answer = nobody.request("GET", path, &[("Authorization", ADA)], None);
+    answer.expect(200);
+    let log = server.log();
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("token_issued"))
+        .collect();
+    let [line] = lines.as_slice() else {
+        panic!("{lines:?}");
+    };
+    assert!(line.contains("actor=user:ada"), "{line}");
+    assert!(
+        line.contains("reference=repository:team/a:pull,push "),
+        "{line}"
+    );
+}
+
+/// Distribution's `autoredirect`: the host that was asked, over TLS unless a proxy says otherwise.
+#[test]
+fn a_token_server_may_be_at_the_host_that_was_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("jwks.json");
+    fs::write(&keys, TokenServer::new().jwks()).unwrap();
+    let toml = format!(
+        "[token]\nautoredirect = true\nservice = \"registry\"\nissuer = \"tokens\"\n\
+         jwks = {:?}\n",
+        keys.to_str().unwrap()
+    );
+    let server = start_configured(&toml, &["--memory"]);
+    let asked = |forwarded: &str| {
+        let mut client = Client::new(server.url());
+        let headers = [("X-Forwarded-Proto", forwarded)];
+        let shown = if forwarded.is_empty() {
+            &headers[..0]
+        } else {
+            &headers
+        };
+        let answer = client.request("GET", "/v2/", shown, None).expect(401);
+        challenge(&answer).to_owned()
+    };
+    for (forwarded, scheme) in [("", "https"), ("http", "http"), ("https", "https")] {
+        let host = server.host();
+        assert_eq!(
+            asked(forwarded),
+            format!("Bearer realm=\"{scheme}://{host}/auth/token\",service=\"registry\"")
+        );
+    }
+}

@@ -28,6 +28,7 @@ use crate::auth::{
 };
 use crate::clock::unix_ms;
 use crate::http::{Method, Request, Response};
+use crate::logging::{AuditRecord, Event, audit};
 use crate::registry;
 use form::{Asked, Grant, Invalid};
 
@@ -195,6 +196,7 @@ impl Endpoint {
             actions: (self.grants)(identity, scope),
         });
         let granted: Vec<Scope> = granted.filter(|scope| !scope.actions.is_empty()).collect();
+        record(holder, &granted);
         (self.issuer.issue_access(holder, &granted), granted)
     }
 
@@ -214,6 +216,19 @@ impl Endpoint {
             LoginRefusal::Store(error) => registry::Error::from(error).into(),
         }
     }
+}
+
+/// Tells the audit log of a token. Those that anybody gets are not worth a line.
+fn record(holder: &Holder, granted: &[Scope]) {
+    if holder.principal == Principal::Anonymous {
+        return;
+    }
+    let scopes: Vec<String> = granted.iter().map(ToString::to_string).collect();
+    audit(&AuditRecord {
+        actor: &holder.principal.to_string(),
+        reference: &scopes.join(" "),
+        ..AuditRecord::new(Event::TokenIssued)
+    });
 }
 
 /// Whom a token is for that was given without a credential.
