@@ -1,7 +1,7 @@
 //! The thread that folds the write-ahead log into the database file while the writer goes on.
 //!
-//! With inline blobs in it the log is full after a dozen pushes, and to fold it in is to copy all of
-//! it and to wait for the device. Whoever commits meanwhile need not wait for that.
+//! With inline blobs in it the log is full after a dozen pushes, and to fold it in is to copy all
+//! of it and to wait for the device. Whoever commits meanwhile need not wait for that.
 
 use std::thread::JoinHandle;
 
