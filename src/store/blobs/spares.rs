@@ -63,7 +63,7 @@ impl<F> Spares<F> {
     }
 
     /// Takes the file at `path` away, and keeps it here if there is room; `is_empty` when it has
-    /// no bytes.
+    /// no bytes, and no room was reserved for some.
     pub fn keep<D: Disk<File = F>>(
         &self,
         disk: &D,

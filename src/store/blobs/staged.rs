@@ -25,7 +25,7 @@ pub(super) struct Staged<D: Disk> {
     ticket: Option<Ticket<Session<D::File>>>,
     /// `None` when nothing was written.
     file: Option<D::File>,
-    /// Whether it has no byte, if the blob is kept inline.
+    /// Whether it has no byte and no room, if the blob is kept inline.
     is_empty: bool,
     /// All bytes, when the blob is to be kept inline.
     bytes: Option<Vec<u8>>,
@@ -41,7 +41,7 @@ impl<D: Disk> Staged<D> {
         Self {
             shared,
             state: session.state,
-            is_empty: session.acknowledged.offset == 0,
+            is_empty: session.acknowledged.offset == 0 && session.reserved_to == 0,
             is_spare: false,
             session: path.clone(),
             path,

@@ -261,6 +261,28 @@ fn a_failure_after_the_commit_is_no_matter() {
     }
 }
 
+/// Room that was reserved and not used does not stay with a spare file.
+#[test]
+fn a_spare_file_keeps_no_room() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::new(folder.path());
+    let options = Options {
+        inline_bytes_max: 64,
+        ..options()
+    };
+    let disk = super::super::disk::RealDisk;
+    let store = FileBlobStore::open(layout.clone(), options, disk).unwrap();
+    let key = started(&store, "a");
+    let mut upload = store.claim_upload(&key).unwrap();
+    upload.reserve(3 << 20).unwrap();
+    upload.append(b"short").unwrap();
+    let blob = store.publish(upload.finish(&sha256(b"short")).unwrap());
+    assert_eq!(inline_bytes(&blob.unwrap()), Some(&b"short"[..]));
+    let spare = std::fs::metadata(layout.uploads().join("spare-1")).unwrap();
+    assert_eq!((spare.len(), spare.blocks()), (0, 0));
+}
+
 /// A file of a session that was finished elsewhere is not cut by the one that has it now.
 #[test]
 fn a_spare_file_has_no_byte_of_its_last_session() {

@@ -73,6 +73,30 @@ fn what_was_answered_is_in_the_files_at_once() {
 }
 
 #[test]
+fn an_older_file_is_brought_up_to_date_with_what_it_has() {
+    let Folder { _folder, path } = folder();
+    let older = Connection::open(&path).unwrap();
+    let (_, first) = crate::store::catalog::schema::FILES[0];
+    older.execute_batch(first).unwrap();
+    let mut digest_column = vec![1];
+    digest_column.extend(digest("old").raw());
+    let insert = "INSERT INTO blob (digest, size, created_at) VALUES (?1, 3, 0)";
+    older.execute(insert, [digest_column]).unwrap();
+    older
+        .pragma_update(None, "application_id", APPLICATION_ID)
+        .unwrap();
+    older.pragma_update(None, "user_version", 1).unwrap();
+    drop(older);
+    let catalog = in_file(&path);
+    write(&catalog, |tx| tx.insert_blob(&inline("new")));
+    read(&catalog, |tx| {
+        let form = |text| Ok::<_, Error>(tx.blob(&digest(text))?.map(|row| row.inline));
+        assert_eq!((form("old")?, form("new")?), (Some(None), Some(Some(3))));
+        Ok(())
+    });
+}
+
+#[test]
 fn a_newer_file_is_refused_and_left_as_it_is() {
     let Folder { _folder, path } = folder();
     in_file(&path).close(Duration::from_secs(60)).unwrap();
