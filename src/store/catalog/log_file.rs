@@ -22,6 +22,8 @@ use super::writer::BATCH_BYTES_MAX;
 const FRAMES_DUE: i64 = 700;
 /// Frames that the writer copies itself, at the end of a fold.
 const FRAMES_REST: i64 = 300;
+/// Frames after which a fold that was held back by a reader is tried again.
+const FRAMES_HELD: i64 = 100;
 /// Length of the log in frames at which the writer waits for the fold that runs.
 const FRAMES_FULL: i64 = FRAMES_DUE + FRAMES_REST;
 /// Frames that a large batch adds: its content, and pages of the trees that lead there.
@@ -123,10 +125,11 @@ impl LogFile {
             let Some(ended) = folding.end(now.frames >= FRAMES_FULL) else {
                 return Ok(());
             };
-            // If it failed, or a reader of old frames holds it back, the next attempt waits until
-            // there is clearly more to do.
+            // If it failed, the next attempt waits until there is clearly more to do.
             self.due = now.pending() + FRAMES_DUE;
             if ended?.pending() > 0 {
+                // A reader of old frames holds it back, and most readers stay for a moment.
+                self.due = now.pending() + FRAMES_HELD;
                 return Ok(());
             }
             return self.finish_fold(connection, folding);
@@ -144,8 +147,8 @@ impl LogFile {
             folding.begin();
             return Ok(());
         }
-        let left = checkpoint(connection, FOLD)?;
-        self.due = left.pending() + FRAMES_DUE;
+        let left = checkpoint(connection, FOLD)?.pending();
+        self.due = left + if left > 0 { FRAMES_HELD } else { FRAMES_DUE };
         Ok(())
     }
 
