@@ -13,7 +13,7 @@ use super::error::Failure;
 use super::query::Query;
 use super::refused::Refused;
 use super::route::{Route, RouteError};
-use crate::auth::{Action, Actions, Identity, Policy, Refusal, Resource, Scope};
+use crate::auth::{Action, Actions, Identity, Policy, Refusal, Resource, Scope, Who};
 use crate::http::Request;
 use crate::oci::RepositoryName;
 use crate::registry::Error;
@@ -107,9 +107,20 @@ impl Caller {
             .allowed
     }
 
-    /// Whether everything is open to everybody.
-    pub fn is_anyone_anything(&self) -> bool {
-        self.policy.is_open()
+    /// Whether the list of repositories is to be shown without looking at each of them: because
+    /// everything is open, or because a token server has granted the list as such.
+    pub fn lists_everything(&self) -> bool {
+        self.policy.is_open() || matches!(self.identity.who, Who::Subject { .. })
+    }
+
+    /// Which repositories the caller finds in a list: those that they may pull.
+    pub fn listed(&self) -> impl Fn(&RepositoryName) -> bool {
+        let identity = self.identity.for_lists();
+        move |name| {
+            let resource = Resource::Repository(name.clone());
+            let decision = self.policy.decide(&identity, &resource, Action::Pull);
+            decision.allowed
+        }
     }
 }
 

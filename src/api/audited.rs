@@ -1,5 +1,6 @@
-//! What of a request belongs into the audit log: pushes, mounts, deletes, tokens, and what a
-//! verified caller was refused. Reads and uploads in progress do not.
+//! What of a request belongs into the audit log: pushes, mounts, deletes, and what a verified
+//! caller was refused. Reads do not, nor do blobs on their way in: the manifest that names them is
+//! the push.
 
 use super::error::Failure;
 use super::refused::Refused;
@@ -21,9 +22,8 @@ impl Audited {
             Route::PutManifest(name, reference) => (Event::Push, name, reference.to_string()),
             Route::DeleteManifest(name, reference) => (Event::Delete, name, reference.to_string()),
             Route::DeleteBlob(name, digest) => (Event::Delete, name, digest.to_string()),
-            // Only a mount, or a blob that came whole, is an event: see `succeeded`.
-            Route::StartUpload(name) => (Event::Upload, name, String::new()),
-            Route::PutUpload(key) => (Event::Upload, &key.repository, String::new()),
+            // Only a mount is an event: see `succeeded`.
+            Route::StartUpload(name) => (Event::Mount, name, String::new()),
             _ => return None,
         };
         Some(Self {
@@ -36,18 +36,15 @@ impl Audited {
     /// Records that it was done by `actor`.
     pub fn succeeded(&self, actor: Option<&str>, is_mount: bool, response: &Response) {
         let digest = header(response, "Docker-Content-Digest");
-        let event = match (self.event, digest.is_empty()) {
-            // A session began.
-            (Event::Upload, true) => return,
-            (Event::Upload, false) if is_mount => Event::Mount,
-            (event, _) => event,
-        };
+        if self.event == Event::Mount && (!is_mount || digest.is_empty()) {
+            return;
+        }
         audit(&AuditRecord {
             actor: actor.unwrap_or_default(),
             repository: &self.repository,
             reference: &self.reference,
             digest,
-            ..AuditRecord::new(event)
+            ..AuditRecord::new(self.event)
         });
     }
 }

@@ -9,7 +9,6 @@ use super::access::Caller;
 use super::error::Failure;
 use super::query::Query;
 use super::respond::{json_body, json_typed, next_link};
-use crate::auth::Action;
 use crate::http::{Request, Response};
 use crate::oci::media_type::OCI_IMAGE_INDEX;
 use crate::oci::{Digest, RepositoryName};
@@ -46,13 +45,12 @@ pub fn catalog(api: &Api, request: &Request<'_>, caller: &Caller) -> Result<Resp
         api.options.catalog_page_max,
     )?;
     let last = query.get("last");
-    let page = if caller.is_anyone_anything() {
+    let page = if caller.lists_everything() {
         api.registry
             .repositories(last.as_deref(), limit, |_| true)?
     } else {
-        let may_pull = |name: &RepositoryName| caller.may(name, Action::Pull);
         api.registry
-            .repositories(last.as_deref(), limit, may_pull)?
+            .repositories(last.as_deref(), limit, caller.listed())?
     };
     let next = page.items.last().filter(|_| page.more);
     let response = linked(Response::new(200), "/v2/_catalog", limit, next);

@@ -78,6 +78,16 @@ impl Identity {
         }
     }
 
+    /// The same without what a token server granted: for lists, whose entries no token names one by
+    /// one. What a machine's token is limited to stays.
+    #[must_use]
+    pub fn for_lists(&self) -> Self {
+        Self {
+            who: self.who.clone(),
+            limit: self.limit.as_ref().and_then(Limit::without_scopes),
+        }
+    }
+
     /// Whether the credential allows `action` on `resource`, whatever the rules say. What is
     /// `public`, so that nobody needs a credential for it, a machine's token need not name: a job
     /// that logs in to push can go on pulling what it could pull before.
@@ -118,6 +128,17 @@ impl fmt::Display for Who {
 }
 
 impl Limit {
+    fn without_scopes(&self) -> Option<Self> {
+        match self {
+            Self::Scopes(_) => None,
+            Self::Repositories { .. } => Some(self.clone()),
+            Self::Both(one, other) => match (one.without_scopes(), other.without_scopes()) {
+                (Some(one), Some(other)) => Some(Self::Both(Box::new(one), Box::new(other))),
+                (one, other) => one.or(other),
+            },
+        }
+    }
+
     fn allows(
         &self,
         resource: &Resource,

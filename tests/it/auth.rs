@@ -323,9 +323,12 @@ fn the_audit_log_tells_who_did_what() {
     assert_eq!(push["reference"], "v1");
     assert_eq!(push["digest"], image.digest());
     assert!(push["request_id"].is_string());
-    let uploads = audited(&server, "upload");
-    assert_eq!(uploads.len(), image.blobs().count());
-    assert_eq!(uploads[0]["digest"], digest(image.blobs().next().unwrap()));
+    let layer = digest(&image.layers[0]);
+    let mount = format!("/v2/team/other/blobs/uploads/?mount={layer}&from=team/app");
+    ada.post(&mount, "").expect(201);
+    let mounted = &audited(&server, "mount")[0];
+    assert_eq!(mounted["repository"], "team/other");
+    assert_eq!(mounted["digest"], layer);
     let denied = &audited(&server, "access_denied")[0];
     assert_eq!(denied["actor"], "user:ada");
     assert_eq!(denied["reference"], "repository:team/app:delete");

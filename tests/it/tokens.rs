@@ -381,3 +381,54 @@ fn a_token_server_may_be_at_the_host_that_was_asked() {
         );
     }
 }
+
+/// A token for the list names no repository, and shows all that its holder may pull.
+#[test]
+fn a_token_for_the_catalog_shows_what_its_holder_may_pull() {
+    let (_folder, toml) = accounts();
+    let server = start_configured(&toml, &["--memory"]);
+    let mut ada = Client::new(server.url()).with_header("Authorization", ADA);
+    for name in ["public/a", "team/a"] {
+        ada.push_image(name, "v1", &Image::oci(1, &[10]));
+    }
+    let path = "/v2/token?scope=registry:catalog:*";
+    let mut nobody = Client::new(server.url());
+    let token = |answer: Response| answer.expect(200).json()["token"].clone();
+    let hers = token(nobody.request("GET", path, &[("Authorization", ADA)], None));
+    let names = bearer(&server, &hers)
+        .get("/v2/_catalog")
+        .expect(200)
+        .json();
+    assert_eq!(names["repositories"], json!(["public/a", "team/a"]));
+    let anybody = token(nobody.get(path));
+    let names = bearer(&server, &anybody)
+        .get("/v2/_catalog")
+        .expect(200)
+        .json();
+    assert_eq!(names["repositories"], json!(["public/a"]));
+    // A token for something else is not one for the list.
+    let other = token(nobody.get("/v2/token?scope=repository:public/a:pull"));
+    let answer = bearer(&server, &other).get("/v2/_catalog").expect(401);
+    assert!(challenge(&answer).contains("scope=\"registry:catalog:*\""));
+}
+
+#[test]
+fn a_token_server_grants_the_catalog_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let theirs = TokenServer::new();
+    let jwks = folder.path().join("jwks.json");
+    fs::write(&jwks, theirs.jwks()).unwrap();
+    let server = start_configured(&TokenServer::toml(&jwks), &["--memory"]);
+    bearer(&server, &theirs.token(&json!({}))).push_image("all", "v1", &Image::oci(1, &[10]));
+    let access = json!({
+        "access": [{ "type": "registry", "name": "catalog", "actions": ["*"] }],
+    });
+    let names = bearer(&server, &theirs.token(&access))
+        .get("/v2/_catalog")
+        .expect(200)
+        .json();
+    assert_eq!(names["repositories"], json!(["all"]));
+    bearer(&server, &theirs.token(&json!({})))
+        .get("/v2/_catalog")
+        .expect(401);
+}
