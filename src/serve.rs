@@ -4,35 +4,32 @@
 //! serve. Nothing here prints or decides a rule.
 
 mod auth;
+mod error;
+mod serving;
+mod store;
 mod tls;
 
-use std::fmt;
 use std::fs;
-use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use crate::api::control::Control;
 use crate::api::jobs::{Jobs, SweepOptions};
 use crate::api::{self, Api, limiter, owners};
-use crate::auth::logins::OpenError;
 use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
-use crate::http::tls::{Tls, TlsError, TlsWatch};
-use crate::http::{
-    Endpoint, Handler, Limits, ListenAddress, Request, Response, Server, ServerHandle,
-};
+use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server};
 use crate::registry::{self, Registry};
-use crate::store::blobs::disk::RealDisk;
-use crate::store::blobs::{BlobStore, FileBlobStore, FileOptions, MemoryBlobStore};
-use crate::store::catalog::{self, Catalog, Durability, Location};
 use crate::store::folder::FolderLock;
 use crate::store::layout::Layout;
-use crate::store::{self, ErrorKind};
+
+pub use error::{Error, is_locked};
+use serving::{ControlServer, reload_hooks};
+pub use serving::{ReloadHook, Reloader, Serving, write_ready_file};
+use store::{open_blobs, open_catalog};
 
 /// Worker threads of the control socket: one that works, one that answers meanwhile.
 const CONTROL_WORKERS_MAX: usize = 2;
@@ -42,70 +39,6 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often the files of certificates are looked at.
 const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(2);
-
-/// Something that is done anew when the process is told to (SIGHUP). It logs how that went.
-pub type ReloadHook = Box<dyn Fn() + Send + Sync>;
-
-/// Why a registry could not be opened or served.
-#[derive(Debug)]
-pub enum Error {
-    /// The store could not be opened.
-    Store(store::Error),
-    /// An address could not be listened on, or a thread not started.
-    Io(io::Error),
-    /// Certificates cannot be used.
-    Tls(TlsError),
-    /// What a setting names is not as it must be: a sentence.
-    Setting(String),
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Store(error) => error.fmt(f),
-            Self::Io(error) => error.fmt(f),
-            Self::Tls(error) => error.fmt(f),
-            Self::Setting(sentence) => f.write_str(sentence),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl From<store::Error> for Error {
-    fn from(error: store::Error) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<io::Error> for Error {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<TlsError> for Error {
-    fn from(error: TlsError) -> Self {
-        Self::Tls(error)
-    }
-}
-
-impl From<OpenError> for Error {
-    fn from(error: OpenError) -> Self {
-        use crate::auth::htpasswd::FileError;
-        match error {
-            OpenError::Store(error) => Self::Store(error),
-            OpenError::Random(error) => Self::Io(error),
-            // Who may not read it has to change permissions, not the setting.
-            OpenError::Htpasswd(FileError::Io(_, ref reason))
-                if reason.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                Self::Io(io::Error::new(reason.kind(), error.to_string()))
-            }
-            OpenError::Htpasswd(_) => Self::Setting(format!("auth.htpasswd: {error}")),
-        }
-    }
-}
 
 /// An open registry. Closed by [`close`](Coracle::close) or when dropped.
 pub struct Coracle {
@@ -256,138 +189,6 @@ impl Coracle {
     }
 }
 
-/// A registry that has its addresses.
-pub struct Serving {
-    server: Server,
-    control: Option<ControlServer>,
-    reload: Arc<Vec<ReloadHook>>,
-    _jobs: Jobs,
-    _watch: Option<TlsWatch>,
-}
-
-/// Makes a registry that serves look at its files again, from any thread.
-#[derive(Clone)]
-pub struct Reloader(Arc<Vec<ReloadHook>>);
-
-impl Reloader {
-    /// Calls all hooks, one after the other.
-    pub fn reload(&self) {
-        for hook in self.0.iter() {
-            hook();
-        }
-    }
-}
-
-impl Serving {
-    /// The addresses as they were bound, with the ports that the system chose.
-    pub fn endpoints(&self) -> Vec<Endpoint> {
-        self.server.local_endpoints()
-    }
-
-    /// Makes it look at its files again, from any thread.
-    pub fn reloader(&self) -> Reloader {
-        Reloader(Arc::clone(&self.reload))
-    }
-
-    /// Stops it, from any thread.
-    pub fn handle(&self) -> ServerHandle {
-        self.server.handle()
-    }
-
-    /// Serves until stopped.
-    ///
-    /// # Errors
-    /// The system refuses threads or polling.
-    pub fn run(self) -> Result<(), Error> {
-        self.server.run()?;
-        drop(self.control);
-        Ok(())
-    }
-}
-
-/// The control socket's server and its thread.
-struct ControlServer {
-    handle: ServerHandle,
-    thread: Option<JoinHandle<io::Result<()>>>,
-}
-
-impl Drop for ControlServer {
-    fn drop(&mut self) {
-        self.handle.stop_now();
-        if let Some(thread) = self.thread.take() {
-            // Its failure was the end of the control socket only.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// What is done anew on SIGHUP, in this order.
-fn reload_hooks(tls: Option<Arc<Tls>>, auth: Arc<Authenticator>) -> Vec<ReloadHook> {
-    let mut hooks: Vec<ReloadHook> = vec![Box::new(move || auth.reload())];
-    if let Some(tls) = tls {
-        hooks.push(Box::new(move || {
-            // What is wrong with the files was logged; what was loaded before is in use.
-            let _ = tls.reload();
-        }));
-    }
-    hooks
-}
-
-/// Writes the file that tells others that requests are answered, whole or not at all.
-///
-/// # Errors
-/// It cannot be written.
-pub fn write_ready_file(path: &Path, endpoints: &[Endpoint]) -> io::Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = Path::new(&part);
-    let mut file = fs::File::create(part)?;
-    for endpoint in endpoints {
-        writeln!(file, "{}", endpoint.url())?;
-    }
-    fs::rename(part, path)
-}
-
-fn open_blobs(settings: &Settings, layout: Option<&Layout>) -> Result<Arc<dyn BlobStore>, Error> {
-    let sessions_max = settings.uploads.sessions_max;
-    Ok(match layout {
-        Some(layout) => Arc::new(FileBlobStore::open(
-            layout.clone(),
-            FileOptions {
-                relaxed: settings.storage.durability == Durability::Relaxed,
-                inline_bytes_max: settings.storage.inline_bytes_max,
-                upload_sessions_max: sessions_max,
-                ..FileOptions::default()
-            },
-            RealDisk,
-        )?),
-        None => Arc::new(MemoryBlobStore::new(
-            settings.storage.memory_bytes_max,
-            sessions_max,
-        )),
-    })
-}
-
-fn open_catalog(
-    settings: &Settings,
-    layout: Option<&Layout>,
-    clock: &Arc<dyn Clock>,
-    blobs: &Arc<dyn BlobStore>,
-) -> Result<Catalog, Error> {
-    let path = layout.map(Layout::catalog);
-    let location = path.as_deref().map_or(Location::Memory, Location::File);
-    let blobs = Arc::clone(blobs);
-    let options = catalog::Options {
-        durability: settings.storage.durability,
-        clock: Arc::clone(clock),
-        ..catalog::Options::new(location)
-    };
-    Ok(Catalog::open(
-        options,
-        Box::new(move |shards| blobs.sync_shards(shards)),
-    )?)
-}
-
 const fn rules(settings: &Settings) -> registry::Options {
     registry::Options {
         delete_enabled: settings.delete.enabled,
@@ -417,9 +218,4 @@ const fn api_options(settings: &Settings) -> api::Options {
             upload_age: settings.uploads.expire_seconds,
         },
     }
-}
-
-/// Whether the failure means that a server is running on this folder.
-pub fn is_locked(error: &Error) -> bool {
-    matches!(error, Error::Store(error) if error.kind() == ErrorKind::Locked)
 }

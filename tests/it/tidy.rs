@@ -61,6 +61,7 @@ const PLACES: [(&[&str], &[&str], &str); 7] = [
             "src/commands/cert.rs",
             // Opening the folder is part of wiring.
             "src/serve.rs",
+            "src/serve/serving.rs",
             // The keys of a token server, which its operator names.
             "src/auth/jwt/trust.rs",
             // A body that is a part of an open file; the socket's path.
