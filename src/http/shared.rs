@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicIsize, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
@@ -129,12 +129,17 @@ impl Shared {
         let is_watched = std::mem::replace(&mut conn.is_watched, true);
         let mut table = self.table();
         // Under the lock, because the dispatcher closes idle connections under it as well. One that
-        // was never answered may have come in time.
-        let is_late = match waiting {
-            Waiting::Idle => conn.wire.written > 0 || conn.wire.connection.is_tls(),
-            Waiting::Handshake => true,
-            Waiting::Closing | Waiting::Head => false,
-        } && self.is_stopping();
+        // was never answered may have come in time, and so may a request that its worker has just
+        // ceased to wait for.
+        let is_late = self.is_stopping()
+            && match waiting {
+                Waiting::Idle => {
+                    let is_used = conn.wire.written > 0 || conn.wire.connection.is_tls();
+                    is_used && !socket.wait_readable(Duration::ZERO).unwrap_or(false)
+                }
+                Waiting::Handshake => true,
+                Waiting::Closing | Waiting::Head => false,
+            };
         let watched = if is_late {
             Err(rustix::io::Errno::CANCELED)
         } else if is_watched {

@@ -1,9 +1,18 @@
 //! Stopping: gracefully, by its deadline, at once.
 
-use std::time::Duration;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::support::{Note, TestServer};
+use super::support::{App, Note, TestServer};
 use crate::http::Limits;
+use crate::http::request::Peer;
+use crate::http::scan::Scan;
+use crate::http::shared::{Phase, Shared};
+use crate::http::stream::{Plain, Socket};
+use crate::http::table::{Conn, Waiting};
+use crate::http::wire::Wire;
 
 const WAIT: &str = "GET /wait HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -75,4 +84,49 @@ fn a_server_that_was_stopped_before_it_ran_ends_at_once() {
     server.handle.stop();
     server.handle.stop();
     server.join();
+}
+
+/// A worker that has just ceased to wait for a next request hands its connection back while the
+/// server begins to stop. What came in between is a request that was there before.
+#[test]
+fn a_request_that_came_before_the_stop_is_not_closed_with_its_idle_connection() {
+    let (app, _notes) = App::silent();
+    let shared = Shared::new(Limits::default(), Arc::new(app)).unwrap();
+    let open_after = |request: &[u8]| {
+        let (mut client, ours) = UnixStream::pair().unwrap();
+        client.write_all(request).unwrap();
+        let socket = Arc::new(Socket::Unix(ours));
+        let token = shared.table().enter(Arc::clone(&socket), &Peer::Unix);
+        let mut wire = Wire::new(Box::new(Plain(socket)));
+        wire.written = 1;
+        let conn = Box::new(Conn {
+            token,
+            peer: Peer::Unix,
+            wire,
+            scan: Scan::default(),
+            head_deadline: None,
+            handshake_deadline: None,
+            closing_deadline: None,
+            drained_bytes: 0,
+            is_watched: false,
+            turn: None,
+        });
+        let before = shared.table().open();
+        shared.park(
+            conn,
+            Waiting::Idle,
+            Instant::now() + Duration::from_secs(60),
+        );
+        shared.table().open() == before
+    };
+    assert!(
+        open_after(b""),
+        "idle connections stay while the server runs"
+    );
+    shared.advance(Phase::Stopping);
+    assert!(!open_after(b""), "and are closed when it stops");
+    assert!(
+        open_after(b"GET / HTTP/1.1\r\n"),
+        "but not with a request in them"
+    );
 }
