@@ -13,6 +13,10 @@ use super::limiter::{lock, too_much};
 use super::refused::Refused;
 use crate::store::blobs::UploadId;
 
+/// Fewer uploads are not looked through for those that were removed for their age. Later it is done
+/// at twice what was left, so that it costs each upload a constant part.
+const LOOKED_THROUGH_MIN: usize = 1024;
+
 /// The bounds; 0 is none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
@@ -42,6 +46,8 @@ pub struct Owners {
 #[derive(Default)]
 struct State {
     uploads: HashMap<UploadId, (Owner, Instant)>,
+    /// So many uploads are looked through for those that were removed for their age.
+    look_at: usize,
     clients: HashMap<IpAddr, usize>,
     identities: HashMap<String, usize>,
 }
@@ -98,7 +104,13 @@ impl Owners {
     /// An upload has begun.
     pub fn began(&self, id: &UploadId, owner: Owner) {
         if self.bounds.of_client > 0 || self.bounds.of_identity > 0 {
-            lock(&self.state).add(id.clone(), owner);
+            let mut state = lock(&self.state);
+            // Whoever stays below the bounds is never asked, and what they left behind adds up.
+            if state.uploads.len() >= state.look_at.max(LOOKED_THROUGH_MIN) {
+                state.forget_before(Instant::now(), self.bounds.upload_age);
+                state.look_at = 2 * state.uploads.len();
+            }
+            state.add(id.clone(), owner);
         }
     }
 
@@ -204,6 +216,27 @@ mod tests {
         }
         let state = lock(&owners.state);
         assert!(state.clients.is_empty() && state.identities.is_empty());
+    }
+
+    #[test]
+    fn what_many_owners_left_behind_is_forgotten() {
+        let owners = Owners::new(Bounds {
+            of_client: 1000,
+            of_identity: 0,
+            upload_age: Duration::ZERO,
+        });
+        for number in 0..10_000_u32 {
+            let id = format!("{number:08x}-0123-4abc-8abc-0123456789ab");
+            let client = IpAddr::from(number.to_be_bytes());
+            let owner = Owner {
+                client: Some(client),
+                identity: None,
+            };
+            owners.began(&id.parse().unwrap(), owner);
+        }
+        let state = lock(&owners.state);
+        assert!(state.uploads.len() <= LOOKED_THROUGH_MIN);
+        assert_eq!(state.clients.len(), state.uploads.len());
     }
 
     #[test]
