@@ -1,8 +1,10 @@
 //! How commands reach the accounts: through the running server's control socket, or in the folder
 //! itself when no server runs.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
+
+use serde::Serialize;
 
 use crate::api::control_accounts::NO_ACCOUNTS_HERE;
 use crate::auth::accounts::{AccountError, Command, Reply, Turned};
@@ -159,4 +161,35 @@ pub(super) const fn sentence(turned: Turned) -> &'static str {
              may do everything, unless [[access]] rules in the configuration say otherwise"
         }
     }
+}
+
+/// Prints a list that comes in pages: a line each, or all of it as one object of JSON under `key`.
+pub(super) fn print_pages<T: Serialize>(
+    json: bool,
+    key: &str,
+    mut page: impl FnMut(Option<String>) -> Result<(Vec<T>, bool), Error>,
+    name: impl Fn(&T) -> &String,
+    line: impl Fn(&T) -> String,
+) -> Result<(), Error> {
+    let mut all = Vec::new();
+    let mut out = io::stdout().lock();
+    let mut after = None;
+    loop {
+        let (items, more) = page(after)?;
+        after = items.last().map(|item| name(item).clone());
+        if json {
+            all.extend(items);
+        } else {
+            for item in &items {
+                writeln!(out, "{}", line(item))?;
+            }
+        }
+        if !more || after.is_none() {
+            break;
+        }
+    }
+    if json {
+        writeln!(out, "{}", serde_json::json!({ key: all }))?;
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use super::admin::{Admin, Folder, sentence};
+use super::admin::{Admin, Folder, print_pages, sentence};
 use super::user::unexpected;
 use crate::auth::accounts::{Command, Reply, TokenView, Turned};
 use crate::auth::name;
@@ -95,30 +95,11 @@ fn tell(
 
 /// Prints all tokens, page by page.
 fn list(admin: &Admin, json: bool) -> Result<(), Error> {
-    let mut all = Vec::new();
-    let mut out = io::stdout().lock();
-    let mut after = None;
-    loop {
-        let (tokens, more) = match admin.run(Command::Tokens { after })? {
-            Reply::Tokens { tokens, more } => (tokens, more),
-            other => return Err(unexpected(&other)),
-        };
-        after = tokens.last().map(|token| token.name.clone());
-        if json {
-            all.extend(tokens);
-        } else {
-            for token in &tokens {
-                writeln!(out, "{}", line(token))?;
-            }
-        }
-        if !more || after.is_none() {
-            break;
-        }
-    }
-    if json {
-        writeln!(out, "{}", json!({ "tokens": all }))?;
-    }
-    Ok(())
+    let page = |after| match admin.run(Command::Tokens { after })? {
+        Reply::Tokens { tokens, more } => Ok((tokens, more)),
+        other => Err(unexpected(&other)),
+    };
+    print_pages(json, "tokens", page, |token| &token.name, line)
 }
 
 /// A token as a line for people.

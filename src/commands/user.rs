@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use super::admin::{Admin, Folder, sentence};
+use super::admin::{Admin, Folder, print_pages, sentence};
 use super::prompt::new_password;
 use crate::auth::accounts::{Command, Reply, Turned, UserView};
 use crate::auth::name;
@@ -109,30 +109,11 @@ fn tell(user: &UserView, what: &str, turned: Option<Turned>, json: bool) -> io::
 
 /// Prints all users, page by page.
 fn list(admin: &Admin, json: bool) -> Result<(), Error> {
-    let mut all = Vec::new();
-    let mut out = io::stdout().lock();
-    let mut after = None;
-    loop {
-        let (users, more) = match admin.run(Command::Users { after })? {
-            Reply::Users { users, more } => (users, more),
-            other => return Err(unexpected(&other)),
-        };
-        after = users.last().map(|user| user.name.clone());
-        if json {
-            all.extend(users);
-        } else {
-            for user in &users {
-                writeln!(out, "{}", line(user))?;
-            }
-        }
-        if !more || after.is_none() {
-            break;
-        }
-    }
-    if json {
-        writeln!(out, "{}", json!({ "users": all }))?;
-    }
-    Ok(())
+    let page = |after| match admin.run(Command::Users { after })? {
+        Reply::Users { users, more } => Ok((users, more)),
+        other => Err(unexpected(&other)),
+    };
+    print_pages(json, "users", page, |user| &user.name, line)
 }
 
 /// A user as a line for people: the name, then what is particular.
