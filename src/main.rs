@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use coracle::auth::explain::Question;
 use coracle::cli::{
-    self, AccessCommand, CertCommand, CheckArgs, Cli, Command, ConfigCommand, ExplainArgs,
+    self, AccessCommand, CertCommand, CheckArgs, Cli, Command, ConfigCommand, ExplainArgs, GcArgs,
 };
-use coracle::commands::{access, cert, check, config, serve, task, token, user, version};
+use coracle::commands::{access, cert, check, config, gc, serve, task, token, user, version};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
 use coracle::registry::check::CheckOptions;
+use coracle::registry::gc::GcOptions;
 use coracle::serve::Error;
 
 fn main() -> ExitCode {
@@ -90,6 +91,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Command::Check(args) => run_check(cli, args),
+        Command::Gc(args) => run_gc(cli, args),
+        Command::GarbageCollect(args) => run_gc(cli, &args.gc),
         Command::User { command } => {
             user::run(quiet_settings(cli)?, command)?;
             Ok(Exit::Ok)
@@ -153,14 +156,7 @@ fn run_cert(cli: &Cli, command: &CertCommand) -> Result<Exit, Failure> {
 }
 
 fn run_check(cli: &Cli, args: &CheckArgs) -> Result<Exit, Failure> {
-    let mut settings = Settings::load(&cli.sources())?;
-    // What is checked is a folder, whatever the server would serve from and whom it would let in.
-    let defaults = Settings::default();
-    settings.storage.memory = false;
-    settings.auth = defaults.auth;
-    settings.token = defaults.token;
-    settings.log.access = false;
-    start_log(&settings);
+    let settings = folder_settings(cli)?;
     let options = CheckOptions {
         deep: args.deep,
         repair: args.repair,
@@ -170,6 +166,34 @@ fn run_check(cli: &Cli, args: &CheckArgs) -> Result<Exit, Failure> {
         quiet: args.quiet,
     };
     Ok(check::run(settings, options, output)?)
+}
+
+fn run_gc(cli: &Cli, args: &GcArgs) -> Result<Exit, Failure> {
+    let settings = folder_settings(cli)?;
+    let options = GcOptions {
+        now: args.now,
+        dry_run: args.dry_run,
+        delete_untagged: args.delete_untagged,
+        alone: false,
+    };
+    let output = task::Output {
+        json: args.json,
+        quiet: args.quiet,
+    };
+    Ok(gc::run(settings, options, output)?)
+}
+
+/// The settings of a command that works on a folder, whatever the server would serve from and whom
+/// it would let in.
+fn folder_settings(cli: &Cli) -> Result<Settings, ConfigError> {
+    let mut settings = Settings::load(&cli.sources())?;
+    let defaults = Settings::default();
+    settings.storage.memory = false;
+    settings.auth = defaults.auth;
+    settings.token = defaults.token;
+    settings.log.access = false;
+    start_log(&settings);
+    Ok(settings)
 }
 
 /// The settings of a command that prints its outcome itself; the log has only what else happens.

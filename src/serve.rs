@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::api::control::Control;
-use crate::api::jobs::{Jobs, SweepOptions};
+use crate::api::jobs::{Jobs, Room, gc, sweep};
 use crate::api::{self, Api, limiter, owners};
 use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
@@ -64,7 +64,9 @@ impl Coracle {
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
         let blobs = open_blobs(&settings, layout.as_ref())?;
         let catalog = Arc::new(open_catalog(&settings, layout.as_ref(), &clock, &blobs)?);
-        let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
+        let options = rules(&settings);
+        let registry =
+            Registry::with_clock(Arc::clone(&catalog), blobs, options, Arc::clone(&clock));
         let registry = Arc::new(registry);
         let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
         let auth = Arc::new(auth);
@@ -136,15 +138,7 @@ impl Coracle {
             .as_ref()
             .map(|layout| self.bind_control(layout))
             .transpose()?;
-        let jobs = Jobs::start(
-            Arc::clone(&self.registry),
-            Arc::clone(&self.clock),
-            SweepOptions {
-                interval: self.settings.uploads.sweep_seconds,
-                upload_age: self.settings.uploads.expire_seconds,
-                orphan_age: self.settings.storage.orphan_expire_seconds,
-            },
-        )?;
+        let jobs = Jobs::start(self.rooms())?;
         let watch = tls.as_ref().map(|tls| tls.watch(CERTIFICATES_INTERVAL));
         Ok(Serving {
             server,
@@ -161,6 +155,28 @@ impl Coracle {
     /// The fold failed; nothing that was acknowledged is lost.
     pub fn close(self) -> Result<(), Error> {
         Ok(self.registry.catalog().close(CLOSE_PATIENCE)?)
+    }
+
+    /// What is done in the background.
+    fn rooms(&self) -> Vec<Room> {
+        let options = sweep::SweepOptions {
+            interval: self.settings.uploads.sweep_seconds,
+            upload_age: self.settings.uploads.expire_seconds,
+            orphan_age: self.settings.storage.orphan_expire_seconds,
+        };
+        let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
+        let mut rooms = vec![Room {
+            name: "sweep",
+            jobs: vec![sweep::job(registry, clock, options)],
+        }];
+        if self.settings.gc.enabled {
+            let interval = self.settings.gc.interval_seconds;
+            rooms.push(Room {
+                name: "collect",
+                jobs: vec![gc::job(Arc::clone(&self.registry), interval)],
+            });
+        }
+        rooms
     }
 
     fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
@@ -196,6 +212,7 @@ const fn rules(settings: &Settings) -> registry::Options {
         referrers_bytes_max: settings.referrers.bytes_max,
         undo_window: settings.undo.window_seconds,
         grace: settings.gc.grace_seconds,
+        start_wait: settings.gc.grace_seconds,
     }
 }
 

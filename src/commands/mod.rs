@@ -5,6 +5,7 @@ mod admin;
 pub mod cert;
 pub mod check;
 pub mod config;
+pub mod gc;
 mod prompt;
 pub mod serve;
 pub mod task;

@@ -16,11 +16,12 @@ pub struct Blob {
 
 impl Registry {
     /// Length of a blob of the repository. A blob that is known to be damaged is unknown, so that
-    /// clients send it again.
+    /// clients send it again. Who is told of one will not send it: it is kept for the grace.
     ///
     /// # Errors
     /// [`Error::BlobUnknown`], [`Error::Store`].
     pub fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
+        self.lease(digest);
         let row = self
             .catalog
             .read(|tx| tx.repository_blob(repository, digest))?;
@@ -75,12 +76,23 @@ impl Registry {
             }
             Ok(tx.delete_blob_if_unused(&digest)?)
         })?;
-        if unused && let Err(error) = self.blobs.remove(&digest) {
+        if unused && let Err(error) = self.remove_file(&digest) {
             // The row is gone, with the bytes it had beside it, so a file means nothing; the sweep
             // tries again.
             log::warn!("blob {digest} was deleted but its file stays for now: {error}");
         }
         Ok(())
+    }
+
+    /// Removes the file of a blob whose row went, or that has its bytes in its row; false when it
+    /// stays for now, because the row may come back. The caller holds the digest's lock, and the
+    /// change of the row is committed.
+    pub(super) fn remove_file(&self, digest: &Digest) -> Result<bool, Error> {
+        if self.catalog.is_unclear() {
+            return Ok(false);
+        }
+        self.blobs.remove(digest)?;
+        Ok(true)
     }
 
     /// Whether the repository holds a blob that can be served.

@@ -3,11 +3,15 @@
 //! It decides over the store and knows no word of HTTP: no header, no status, no query. Every
 //! operation takes parsed words (`oci`) and gives back a value or one [`Error`].
 
+pub mod ages;
 pub mod blobs;
 pub mod check;
 mod error;
+pub mod gc;
+mod leases;
 pub mod manifests;
 mod progress;
+mod pushing;
 pub mod referrers;
 pub mod sweep;
 pub mod tags;
@@ -15,12 +19,16 @@ pub mod tags;
 pub(crate) mod tests;
 pub mod upload;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use error::Error;
 pub use progress::{Counted, Progress, Tell};
 
+use self::ages::ClockWatch;
+use self::leases::Leases;
+use self::pushing::Pushing;
+use crate::clock::{Clock, SystemClock};
 use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
 use crate::store::catalog::{BlobRow, Catalog, Removal, Totals};
@@ -47,6 +55,9 @@ pub struct Options {
     /// How long a blob or manifest that nothing refers to is kept after a client has sent, mounted
     /// or found it.
     pub grace: Duration,
+    /// How long the collection waits after the registry was opened, because nobody knows any more
+    /// what clients were told before: `grace`, but for tests.
+    pub start_wait: Duration,
 }
 
 impl Default for Options {
@@ -60,6 +71,7 @@ impl Default for Options {
             referrers_bytes_max: 4 << 20,
             undo_window: Duration::from_secs(86_400),
             grace: Duration::from_secs(3600),
+            start_wait: Duration::from_secs(3600),
         }
     }
 }
@@ -69,6 +81,12 @@ pub struct Registry {
     catalog: Arc<Catalog>,
     blobs: Arc<dyn BlobStore>,
     locks: DigestLocks,
+    leases: Arc<Leases>,
+    pushing: Arc<Pushing>,
+    clock: Arc<dyn Clock>,
+    watch: Mutex<ClockWatch>,
+    /// One collection at a time.
+    collecting: Mutex<()>,
     options: Options,
 }
 
@@ -93,10 +111,26 @@ impl<T> Page<T> {
 impl Registry {
     /// The registry over `catalog` and `blobs`, which must belong together.
     pub fn new(catalog: Arc<Catalog>, blobs: Arc<dyn BlobStore>, options: Options) -> Self {
+        Self::with_clock(catalog, blobs, options, Arc::new(SystemClock))
+    }
+
+    /// The same with the clock of the catalog.
+    pub fn with_clock(
+        catalog: Arc<Catalog>,
+        blobs: Arc<dyn BlobStore>,
+        options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let all_until = clock.steady() + options.start_wait;
         Self {
             catalog,
             blobs,
             locks: DigestLocks::new(),
+            leases: Arc::new(Leases::new(options.grace, all_until)),
+            pushing: Arc::new(Pushing::new(options.grace)),
+            clock,
+            watch: Mutex::default(),
+            collecting: Mutex::new(()),
             options,
         }
     }
@@ -134,6 +168,17 @@ impl Registry {
     )]
     pub fn totals(&self) -> Result<Totals, Error> {
         self.catalog.read(|tx| tx.totals()).map_err(Error::Store)
+    }
+
+    /// Keeps a blob or manifest for the grace, because a client is about to be told of it. To be
+    /// called before it is looked up, and not by who holds its lock. True when it was being taken
+    /// at that moment: that is over now.
+    fn lease(&self, digest: &Digest) -> bool {
+        let condemned = self.leases.touch(digest, self.clock.steady());
+        if condemned {
+            drop(self.locks.lock(digest));
+        }
+        condemned
     }
 
     /// What becomes of a manifest that is removed.

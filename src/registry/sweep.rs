@@ -56,8 +56,7 @@ impl Registry {
         if self.catalog.is_unclear() || self.is_file_of_row(digest)? {
             return Ok(false);
         }
-        self.blobs.remove(digest)?;
-        Ok(true)
+        self.remove_file(digest)
     }
 
     /// Whether a row means the file of this name: there is one, and its bytes are not with it.

@@ -40,7 +40,7 @@ mod values;
 mod writer;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -48,18 +48,18 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 pub use self::account::UserRow;
-pub use self::collect::Collectable;
+pub use self::collect::{BlobUses, Collectable, Waiting};
 use self::connection::Place;
 use self::fold::Folding;
 use self::gate::Gate;
-pub use self::history::TAG_HISTORY_MAX;
+pub use self::history::{Forgotten, TAG_HISTORY_MAX};
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
 use self::readers::Readers;
 pub use self::rows::{
-    BlobRow, Ended, LooseManifest, ManifestFacts, ManifestRow, NewManifest, PastTag, ReferenceKind,
-    Referrer, Removal, RemovedManifest, Totals,
+    BlobRow, Ended, LooseManifest, ManifestFacts, ManifestRow, NewManifest, PastManifest, PastTag,
+    ReferenceKind, Referrer, Removal, RemovedManifest, Totals,
 };
 pub use self::transaction::{ReadTx, WriteTx};
 use self::writer::Writer;
@@ -137,6 +137,8 @@ pub struct Catalog {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Whether a failed commit may come back with the next start.
     unclear: Arc<AtomicBool>,
+    /// Closures that the writer has run.
+    written: Arc<AtomicU64>,
 }
 
 impl Catalog {
@@ -157,6 +159,7 @@ impl Catalog {
         };
         let gate = in_memory.then(|| Arc::new(Gate::default()));
         let unclear = Arc::new(AtomicBool::new(false));
+        let written = Arc::new(AtomicU64::new(0));
         let writer = Writer {
             connection,
             clock: options.clock,
@@ -167,6 +170,7 @@ impl Catalog {
             durability: options.durability,
             blob_grace: options.blob_grace,
             unclear: Arc::clone(&unclear),
+            written: Arc::clone(&written),
         };
         // At least one: a queue without room would hold nobody while the writer is busy.
         let (sender, queue) = bounded(options.queue_max.max(1));
@@ -184,6 +188,7 @@ impl Catalog {
             ended,
             thread: Mutex::new(Some(thread)),
             unclear,
+            written,
         })
     }
 
@@ -228,6 +233,11 @@ impl Catalog {
     /// because no row names it.
     pub fn is_unclear(&self) -> bool {
         self.unclear.load(Ordering::Acquire)
+    }
+
+    /// How many writes were made so far: whoever has much to write sees by it whether others do too.
+    pub fn writes(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Makes the catalog say that its last commit failed so.
