@@ -73,12 +73,7 @@ fn print(report: &GcReport, output: Output) -> io::Result<()> {
     Ok(())
 }
 
-fn print_share(
-    out: &mut impl Write,
-    what: &str,
-    which: &str,
-    share: &Share,
-) -> io::Result<()> {
+fn print_share(out: &mut impl Write, what: &str, which: &str, share: &Share) -> io::Result<()> {
     let Some(until) = &share.until else {
         return Ok(());
     };

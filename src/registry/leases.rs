@@ -168,10 +168,7 @@ impl Drop for Condemned<'_> {
         for digest in &self.digests {
             let key = key(digest);
             // The time does not matter here.
-            self.leases
-                .part(key, Duration::ZERO)
-                .condemned
-                .remove(&key);
+            self.leases.part(key, Duration::ZERO).condemned.remove(&key);
         }
     }
 }
@@ -203,7 +200,10 @@ mod tests {
             let leases = Leases::new(GRACE, Duration::ZERO);
             assert!(!leases.touch(&digest(1), s(start)));
             for age in 0..=10 {
-                assert!(leases.is_touched(&digest(1), s(start + age)), "{start} {age}");
+                assert!(
+                    leases.is_touched(&digest(1), s(start + age)),
+                    "{start} {age}"
+                );
             }
             assert!(!leases.is_touched(&digest(2), s(start)));
             assert!(!leases.is_touched(&digest(1), s(start + 20)), "{start}");

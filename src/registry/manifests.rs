@@ -64,7 +64,7 @@ impl Registry {
     }
 
     /// Looks a manifest up so that it has its lease when the client is told of it.
-    fn leased<T>(
+    pub(super) fn leased<T>(
         &self,
         reference: &Reference,
         look: impl Fn() -> Result<Option<T>, StoreError>,

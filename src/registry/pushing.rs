@@ -121,8 +121,7 @@ mod tests {
     #[test]
     fn a_repository_counts_until_its_last_session_ends_or_is_left() {
         let pushing = Pushing::new(s(10));
-        let (a, b): (RepositoryName, RepositoryName) =
-            ("a".parse().unwrap(), "b".parse().unwrap());
+        let (a, b): (RepositoryName, RepositoryName) = ("a".parse().unwrap(), "b".parse().unwrap());
         let (one, two) = (id(), id());
         pushing.note(&a, &one, s(1));
         pushing.note(&a, &one, s(2));
@@ -142,8 +141,7 @@ mod tests {
     #[test]
     fn past_the_bound_every_repository_counts_and_nothing_grows() {
         let pushing = Pushing::new(s(10));
-        let (a, b): (RepositoryName, RepositoryName) =
-            ("a".parse().unwrap(), "b".parse().unwrap());
+        let (a, b): (RepositoryName, RepositoryName) = ("a".parse().unwrap(), "b".parse().unwrap());
         for _ in 0..SESSIONS_MAX {
             pushing.note(&a, &id(), s(1));
         }

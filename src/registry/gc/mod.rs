@@ -12,6 +12,7 @@ mod batch;
 mod pace;
 mod plan;
 mod run;
+mod waiting;
 
 use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,7 +21,6 @@ use serde::{Deserialize, Serialize};
 
 use self::run::Run;
 use super::{Error, Registry, Tell};
-use crate::clock::{rfc3339, unix_ms};
 
 /// Later than anything that is ever written.
 const FAR: Duration = Duration::from_millis(i64::MAX.unsigned_abs());
@@ -139,8 +139,4 @@ impl Registry {
 
 fn far() -> SystemTime {
     SystemTime::UNIX_EPOCH + FAR
-}
-
-fn written(time: Option<SystemTime>) -> Option<String> {
-    time.map(|time| rfc3339(unix_ms(time)))
 }

@@ -1,12 +1,12 @@
 //! One run of the collection.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::batch::{self, Keepers, Removed, Taken};
 use super::pace::Pace;
 use super::plan::Plan;
-use super::{GcOptions, GcReport, Share, Waiting, far, written};
+use super::{GcOptions, GcReport, far};
 use crate::oci::Digest;
 use crate::registry::{Counted, Error, Progress, Registry, Tell};
 use crate::store::Error as StoreError;
@@ -311,41 +311,6 @@ impl<'r> Run<'r> {
                 .read(|tx| tx.count_collectable(until))?;
             self.progress.total = count;
         }
-        Ok(())
-    }
-
-    /// Counts what stays for now.
-    pub(super) fn count_waiting(&mut self) -> Result<(), Error> {
-        let (registry, epoch) = (self.registry, SystemTime::UNIX_EPOCH);
-        let before = self.removed_before.unwrap_or(epoch);
-        let (waiting, (removed, last_removed), totals) = registry.catalog.read(|tx| {
-            Ok::<_, Error>((tx.waiting()?, tx.removed_since(before)?, tx.totals()?))
-        })?;
-        let steady = registry.clock.steady();
-        let leased = (self.kept > 0).then(|| {
-            let wait: Duration = registry.leases.end(steady).saturating_sub(steady);
-            registry.clock.now() + wait
-        });
-        let plan = self.planned.as_ref();
-        let (queued, queued_bytes) = plan.map_or((0, 0), |plan| plan.queued);
-        let grace = Share {
-            count: waiting.blobs.saturating_sub(queued),
-            bytes: waiting.bytes.saturating_sub(queued_bytes),
-            until: None,
-        };
-        let past_bytes = plan.map_or(0, |plan| plan.past_bytes);
-        let window = registry.options.undo_window;
-        self.report.waiting = Some(Waiting {
-            grace: Share {
-                until: written(waiting.latest.max(leased).filter(|_| grace.count > 0)),
-                ..grace
-            },
-            undo: Share {
-                count: removed,
-                bytes: totals.past_bytes.saturating_sub(past_bytes),
-                until: written(last_removed.map(|at| at + window)),
-            },
-        });
         Ok(())
     }
 

@@ -22,28 +22,13 @@ statements! {
         ORDER BY rb.collect_after, rb.repository_id, rb.digest LIMIT ?5";
     TAKE = "DELETE FROM repository_blob WHERE repository_id = ?1 AND digest = ?2
         AND uses = 0 AND collect_after <= ?3";
-    IS_DUE = "SELECT EXISTS (SELECT 1 FROM repository_blob WHERE collect_after <= ?1)
-        OR EXISTS (SELECT 1 FROM manifest WHERE removed_at <= ?2)
-        OR EXISTS (SELECT 1 FROM tag_history WHERE ended_how IN (2, 3) AND ended_at <= ?2)";
+    IS_DUE = "SELECT 1 FROM repository_blob WHERE collect_after <= ?1 LIMIT 1";
+    IS_MANIFEST_DUE = "SELECT 1 FROM manifest WHERE removed_at <= ?1 LIMIT 1";
+    IS_HISTORY_DUE = "SELECT 1 FROM tag_history
+        WHERE ended_how IN (2, 3) AND ended_at <= ?1 LIMIT 1";
     COUNT = "SELECT count(*) FROM repository_blob WHERE collect_after <= ?1";
-    // What nobody uses in any repository that has it.
-    WAITING = "SELECT count(*), ifnull(sum(b.size), 0), max(w.latest) FROM (
-            SELECT digest, count(*) AS links, max(collect_after) AS latest FROM repository_blob
-            WHERE collect_after IS NOT NULL GROUP BY digest
-        ) AS w CROSS JOIN blob b ON b.digest = w.digest WHERE w.links = b.holders + b.pasts";
     USES = "SELECT rb.uses, b.size, b.holders + b.pasts FROM repository_blob rb
         JOIN blob b ON b.digest = rb.digest WHERE rb.repository_id = ?1 AND rb.digest = ?2";
-}
-
-/// Blobs that nothing in any of their repositories uses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Waiting {
-    /// How many.
-    pub blobs: u64,
-    /// Sum of their lengths, in bytes.
-    pub bytes: u64,
-    /// When the last of them may be taken.
-    pub latest: Option<SystemTime>,
 }
 
 /// How a blob of a repository is used.
@@ -114,30 +99,28 @@ impl ReadTx<'_> {
         until: SystemTime,
         removed_before: SystemTime,
     ) -> Result<bool, Error> {
-        let params = (unix_ms(until), unix_ms(removed_before));
-        let due = self.one(IS_DUE, params, |row| row.get(0));
-        due.map(Option::unwrap_or_default)
-            .map_err(|error| self.failed(&error, "looking at", "the queue of the collection"))
+        let (until, before) = (unix_ms(until), unix_ms(removed_before));
+        let is_due = || {
+            for (sql, time) in [
+                (IS_DUE, until),
+                (IS_MANIFEST_DUE, before),
+                (IS_HISTORY_DUE, before),
+            ] {
+                if self.one(sql, (time,), |_| Ok(()))?.is_some() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        is_due().map_err(|error| self.failed(&error, "looking at", "the queue of the collection"))
     }
 
     /// How many blobs of repositories may be taken at `until`.
     pub fn count_collectable(&self, until: SystemTime) -> Result<u64, Error> {
-        let count = self.one(COUNT, (unix_ms(until),), |row| Ok(row.get::<_, Count>(0)?.0));
-        count
-            .map(Option::unwrap_or_default)
-            .map_err(|error| self.failed(&error, "counting", "blobs that nothing uses"))
-    }
-
-    /// What is in the queue, due or not.
-    pub fn waiting(&self) -> Result<Waiting, Error> {
-        let waiting = self.one(WAITING, [], |row| {
-            Ok(Waiting {
-                blobs: row.get::<_, Count>(0)?.0,
-                bytes: row.get::<_, Count>(1)?.0,
-                latest: row.get::<_, Option<i64>>(2)?.map(time),
-            })
+        let count = self.one(COUNT, (unix_ms(until),), |row| {
+            Ok(row.get::<_, Count>(0)?.0)
         });
-        waiting
+        count
             .map(Option::unwrap_or_default)
             .map_err(|error| self.failed(&error, "counting", "blobs that nothing uses"))
     }

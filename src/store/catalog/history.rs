@@ -27,12 +27,12 @@ statements! {
         WHERE repository = ?1 AND tag = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4";
     REMOVED = "SELECT id, repository, tag FROM tag_history
         WHERE ended_how IN (2, 3) AND ended_at <= ?1 ORDER BY ended_at LIMIT ?2";
-    FORGETTABLE = "SELECT count(*) FROM (SELECT DISTINCT repository, tag FROM tag_history h
-        WHERE ended_how IN (2, 3) AND ended_at <= ?1
+    // Of the removals of a tag the last one counts.
+    FORGETTABLE = "SELECT count(*) FROM tag_history h WHERE ended_how IN (2, 3) AND ended_at <= ?1
         AND NOT EXISTS (SELECT 1 FROM repository r JOIN tag t ON t.repository_id = r.id
             WHERE r.name = h.repository AND t.name = h.tag)
         AND NOT EXISTS (SELECT 1 FROM tag_history l WHERE l.repository = h.repository
-            AND l.tag = h.tag AND l.id > h.id AND l.ended_at > ?1))";
+            AND l.tag = h.tag AND l.id > h.id AND (l.ended_at > ?1 OR l.ended_how IN (2, 3)))";
     IS_TAG = "SELECT 1 FROM repository r JOIN tag t ON t.repository_id = r.id
         WHERE r.name = ?1 AND t.name = ?2";
     LATER = "SELECT 1 FROM tag_history WHERE repository = ?1 AND tag = ?2 AND id > ?3
@@ -117,11 +117,7 @@ impl WriteTx<'_> {
 
     /// Forgets the history of tags that were removed at `before` or earlier and not made again,
     /// looking at up to `limit` removals.
-    pub fn forget_history(
-        &mut self,
-        before: SystemTime,
-        limit: usize,
-    ) -> Result<Forgotten, Error> {
+    pub fn forget_history(&mut self, before: SystemTime, limit: usize) -> Result<Forgotten, Error> {
         let forget = || {
             let params = (unix_ms(before), self::limit(limit));
             let removed = self.all(REMOVED, params, |row| {

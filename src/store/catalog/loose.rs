@@ -39,17 +39,17 @@ statements! {
         JOIN manifest_reference f ON f.manifest_id = m.id AND f.kind = 3
         JOIN manifest c ON c.repository_id = m.repository_id AND c.digest = f.digest
         WHERE m.id = ?1
-        UNION SELECT r.id, r.digest FROM manifest m
+        UNION ALL SELECT r.id, r.digest FROM manifest m
         JOIN manifest r ON r.repository_id = m.repository_id AND r.subject = m.digest
         WHERE m.id = ?1";
     HOLDERS = "SELECT a.id FROM manifest m
         CROSS JOIN manifest_reference f ON f.kind = 3 AND f.digest = m.digest
         CROSS JOIN manifest a ON a.id = f.manifest_id AND a.repository_id = m.repository_id
         WHERE m.id = ?1
-        UNION SELECT s.id FROM manifest m
+        UNION ALL SELECT s.id FROM manifest m
         JOIN manifest s ON s.repository_id = m.repository_id AND s.digest = m.subject
         WHERE m.id = ?1
-        UNION SELECT 0 FROM tag WHERE manifest_id = ?1";
+        UNION ALL SELECT 0 FROM tag WHERE manifest_id = ?1";
 }
 
 impl ReadTx<'_> {
@@ -77,8 +77,8 @@ impl ReadTx<'_> {
             .map_err(|error| self.failed(&error, "listing", "manifests that nothing holds"))
     }
 
-    /// The manifests that a manifest holds, alone or with others: children and referrers. By its
-    /// internal id, theirs with their digests.
+    /// The manifests that a manifest holds, alone or with others: children and referrers, some
+    /// perhaps twice. By its internal id, theirs with their digests.
     pub fn held_by(&self, id: i64) -> Result<Vec<(i64, Digest)>, Error> {
         self.all(HELD_BY, (id,), |row| Ok((row.get(0)?, row.get(1)?)))
             .map_err(|error| self.failed(&error, "listing", "what a manifest holds"))

@@ -48,7 +48,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 pub use self::account::UserRow;
-pub use self::collect::{BlobUses, Collectable, Waiting};
+pub use self::collect::{BlobUses, Collectable};
 use self::connection::Place;
 use self::fold::Folding;
 use self::gate::Gate;

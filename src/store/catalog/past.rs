@@ -86,7 +86,8 @@ impl ReadTx<'_> {
         before: SystemTime,
         limit: usize,
     ) -> Result<Vec<PastManifest>, Error> {
-        let (removed_at, id) = last.map_or((i64::MIN, 0), |last| (unix_ms(last.removed_at), last.id));
+        let (removed_at, id) =
+            last.map_or((i64::MIN, 0), |last| (unix_ms(last.removed_at), last.id));
         let params = (unix_ms(before), removed_at, id, self::limit(limit));
         let row = |row: &rusqlite::Row<'_>| {
             Ok(PastManifest {
@@ -112,10 +113,7 @@ impl ReadTx<'_> {
     }
 
     /// What a manifest refers to, by its internal id.
-    pub fn references_of_manifest(
-        &self,
-        id: i64,
-    ) -> Result<Vec<(ReferenceKind, Digest)>, Error> {
+    pub fn references_of_manifest(&self, id: i64) -> Result<Vec<(ReferenceKind, Digest)>, Error> {
         self.references_of(id)
             .map_err(|error| self.failed(&error, "reading the references of", "a manifest"))
     }
