@@ -94,6 +94,7 @@ impl Registry {
             digest,
             subject: manifest.subject,
         };
+        let _room = self.claim_row(bytes.len() as u64)?;
         let repository = repository.clone();
         self.catalog.write(move |tx| {
             let missing = missing(tx, &repository, &required)?;

@@ -22,6 +22,7 @@ use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
 use crate::store::catalog::{BlobRow, Catalog, Totals};
 use crate::store::locks::DigestLocks;
+use crate::store::space::{Claim, Space};
 use crate::store::{self, ErrorKind, content};
 
 /// What an operator decides about the rules.
@@ -59,8 +60,12 @@ pub struct Registry {
     catalog: Arc<Catalog>,
     blobs: Arc<dyn BlobStore>,
     locks: DigestLocks,
+    space: Arc<Space>,
     options: Options,
 }
+
+/// What a row takes in the catalog beyond the content that it holds, with its indexes, in bytes.
+const ROW_BYTES: u64 = 4 << 10;
 
 /// A part of a list in its order, and whether more follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,8 +92,35 @@ impl Registry {
             catalog,
             blobs,
             locks: DigestLocks::new(),
+            space: Space::unlimited(),
             options,
         }
+    }
+
+    /// The same, where pushes leave a reserve of `space` free. The blobs take their room from it
+    /// by themselves.
+    #[must_use]
+    pub fn with_space(self, space: Arc<Space>) -> Self {
+        Self { space, ..self }
+    }
+
+    /// The room of the file system below.
+    pub const fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+
+    /// Refuses what has no room above the reserve, before its `bytes` travel.
+    ///
+    /// # Errors
+    /// [`Error::Store`] of kind `Full`, with figures.
+    pub fn require_room(&self, bytes: u64) -> Result<(), Error> {
+        drop(self.claim_row(bytes)?);
+        Ok(())
+    }
+
+    /// Room for a row that holds `bytes` of content, until it is committed.
+    fn claim_row(&self, bytes: u64) -> Result<Claim, Error> {
+        Ok(self.space.claim_all(bytes.saturating_add(ROW_BYTES))?)
     }
 
     /// The rules in force.

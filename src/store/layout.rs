@@ -14,6 +14,7 @@
 //!   quarantine/sha256-abcdef…      blobs found to be wrong, kept for a person to look at
 //!   token.key                      the key of the registry's own tokens, its owner's alone (0600)
 //!   control.sock                   the running server's control socket
+//!   ballast                        room inside the reserve that only the catalog gets
 //!   lock                           held with flock(2) by the one process that owns the folder
 //! ```
 //!
@@ -60,6 +61,11 @@ impl Layout {
     /// The running server's control socket.
     pub fn control(&self) -> PathBuf {
         self.root.join("control.sock")
+    }
+
+    /// The file that holds room for the catalog.
+    pub fn ballast(&self) -> PathBuf {
+        self.root.join("ballast")
     }
 
     /// The folder of blobs.

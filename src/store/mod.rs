@@ -12,6 +12,7 @@ pub mod folder;
 pub mod layout;
 pub mod locks;
 pub mod proof;
+pub mod space;
 pub mod token_key;
 
 pub use error::{Error, ErrorKind};

@@ -110,7 +110,7 @@ pub trait Upload: Send {
     /// Tells that about `bytes` more will come, so that a full disk says so now.
     ///
     /// # Errors
-    /// Kind `Full` when there is no room.
+    /// Kind `Full` when there is no room for them above the reserve.
     fn reserve(&mut self, bytes: u64) -> Result<(), Error>;
 
     /// Adds bytes at the end.
@@ -267,6 +267,19 @@ pub trait BlobStore: Send + Sync {
     /// # Errors
     /// A folder that cannot be read.
     fn expire_uploads(&self, before: SystemTime) -> Result<usize, Error>;
+
+    /// Removes upload sessions that nobody owns and nobody has touched since `before`, the oldest
+    /// first, until `enough` says so; returns how many. A store that has no disk keeps them.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    fn expire_oldest_uploads(
+        &self,
+        _before: SystemTime,
+        _enough: &mut dyn FnMut() -> bool,
+    ) -> Result<usize, Error> {
+        Ok(0)
+    }
 
     /// Proves that bytes can be written durably right now.
     ///

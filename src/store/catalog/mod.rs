@@ -55,6 +55,7 @@ pub use self::rows::{
 };
 pub use self::transaction::{ReadTx, WriteTx};
 use self::writer::Writer;
+use super::space::Space;
 use super::{Error, ErrorKind, Shard};
 use crate::clock::{Clock, SystemClock};
 
@@ -93,6 +94,8 @@ pub struct Options<'a> {
     pub queue_max: usize,
     /// How many writes share one commit at most.
     pub batch_max: usize,
+    /// The room of the file system, whose ballast is given up when a commit finds none.
+    pub space: Arc<Space>,
 }
 
 impl<'a> Options<'a> {
@@ -109,6 +112,7 @@ impl<'a> Options<'a> {
             clock: Arc::new(SystemClock),
             queue_max: Self::QUEUE_MAX,
             batch_max: Self::BATCH_MAX,
+            space: Space::unlimited(),
         }
     }
 }
@@ -149,7 +153,8 @@ impl Catalog {
             sync_shards,
             gate: gate.clone(),
             batch_max: options.batch_max,
-            log_file: LogFile::new(folding),
+            log_file: LogFile::new(folding, Arc::clone(&options.space)),
+            space: options.space,
             durability: options.durability,
             unclear: Arc::clone(&unclear),
         };

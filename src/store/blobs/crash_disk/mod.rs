@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use super::BlobReader;
-use super::disk::{Access, Disk, Metadata};
+use super::disk::{Access, Disk, Metadata, Room};
 use world::{Inode, Node, World};
 
 /// What becomes of bytes that were written and not synced.
@@ -331,20 +331,39 @@ impl Disk for CrashDisk {
         world.writable(file).map(|_| ())
     }
 
-    fn reserve(&self, file: &CrashFile, offset: u64, bytes: NonZeroU64) -> io::Result<()> {
+    fn reserve(&self, file: &CrashFile, offset: u64, bytes: NonZeroU64) -> io::Result<u64> {
         let mut world = self.world();
         world.call()?;
         let length = world.inode(file).live.len() as u64;
         if (offset + bytes.get()).saturating_sub(length) > world.room() {
             return Err(io::Error::from_raw_os_error(ENOSPC));
         }
+        // Like a file system that cannot.
+        Ok(0)
+    }
+
+    fn allocate(&self, file: &CrashFile, bytes: NonZeroU64) -> io::Result<()> {
+        let mut world = self.world();
+        world.call()?;
+        let room = world.room();
+        let inode = world.writable(file)?;
+        let length = usize::try_from(bytes.get()).unwrap();
+        let grown = length.saturating_sub(inode.live.len());
+        if grown as u64 > room {
+            return Err(io::Error::from_raw_os_error(ENOSPC));
+        }
+        let length = inode.live.len() + grown;
+        inode.live.resize(length, 0);
         Ok(())
     }
 
-    fn room(&self, _folder: &Path) -> io::Result<u64> {
+    fn room(&self, _folder: &Path) -> io::Result<Room> {
         let mut world = self.world();
         world.call()?;
-        Ok(world.room())
+        Ok(Room {
+            free: world.room(),
+            total: world.faults.bytes_max.unwrap_or(u64::MAX),
+        })
     }
 
     fn start_writeback(&self, _file: &CrashFile, _offset: u64, _bytes: NonZeroU64) {
