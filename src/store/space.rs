@@ -188,14 +188,11 @@ impl Space {
         let standing = self.standing_of(&state, room);
         let shortage = standing.shortage(state.announced, asked);
         let said = state.turn.note(&standing, shortage.as_ref());
-        let result = match shortage {
-            Some(shortage) => {
-                Err(Error::new(ErrorKind::Full, "making room for", "content").because(shortage))
-            }
-            None => {
-                state.announced = state.announced.saturating_add(hold);
-                Ok(room.free)
-            }
+        let result = if let Some(shortage) = shortage {
+            Err(Error::new(ErrorKind::Full, "making room for", "content").because(shortage))
+        } else {
+            state.announced = state.announced.saturating_add(hold);
+            Ok(room.free)
         };
         drop(state);
         self.say(said);
@@ -279,47 +276,53 @@ impl Space {
 
     /// Makes the ballast where it is missing and there is room above the reserve again.
     pub fn keep_ballast(&self) {
-        self.make_ballast(|_, _| 0);
+        let made = self.make_ballast(|_| 0);
+        let complained = std::mem::replace(&mut self.lock().complained, made.is_err());
+        if let (Err(error), false) = (made, complained) {
+            log::warn!("the room that only the catalog gets could not be taken: {error}");
+        }
     }
 
     /// At the end of a process, when the catalog has given its log's room back: sees to it that
     /// the next start finds some, however full the disk.
     pub fn keep_ballast_for_next_start(&self) {
-        self.make_ballast(|wanted, free| wanted.min(START_ROOM).min(free));
+        // What is free says little: a file system may keep some for its administrator, who may be
+        // us. So it is tried.
+        let mut length = START_ROOM;
+        while length >= START_ROOM / 16 {
+            let made = self.make_ballast(|wanted| wanted.min(length));
+            if made.is_ok() {
+                break;
+            }
+            length /= 2;
+        }
     }
 
     /// Makes the ballast as long as is wanted; where there is no room above the reserve, as long as
-    /// `at_least` says of what is wanted and what is free.
-    fn make_ballast(&self, at_least: impl Fn(u64, u64) -> u64) {
+    /// `at_least` says of what is wanted. When it cannot there is none.
+    fn make_ballast(&self, at_least: impl Fn(u64) -> u64) -> io::Result<()> {
         let Some(ground) = &self.ground else {
-            return;
+            return Ok(());
         };
         let mut state = self.lock();
-        let Ok(room) = ground.room() else {
-            return;
-        };
+        let room = ground.room()?;
         let reserve = self.options.marks(room.total).reserve;
         let wanted = BALLAST_MAX.min(reserve / 2);
-        let free = room.free.saturating_add(state.ballast);
-        let is_roomy = free >= reserve;
+        let is_roomy = room.free.saturating_add(state.ballast) >= reserve;
         let goal = if is_roomy || state.ballast > wanted {
             wanted
         } else {
-            at_least(wanted, free).max(state.ballast)
+            at_least(wanted).max(state.ballast)
         };
         // A copy of the folder may have brought a length without room; one that has it stays.
         if goal == state.ballast && (state.proved || goal == 0 || !is_roomy) {
-            return;
+            return Ok(());
         }
         let made = ground.set_ballast(goal);
         state.ballast = if made.is_ok() { goal } else { 0 };
         state.proved = made.is_ok();
-        let complained = std::mem::replace(&mut state.complained, made.is_err());
         drop(state);
-        let made = made.and_then(|()| ground.sync_ballast());
-        if let (Err(error), false) = (made, complained) {
-            log::warn!("the ballast, {}, could not be made: {error}", human(wanted));
-        }
+        made.and_then(|()| ground.sync_ballast())
     }
 }
 

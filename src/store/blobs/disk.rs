@@ -23,7 +23,7 @@ use super::BlobReader;
 pub const RESERVE_BYTES_MAX: u64 = 64 << 20;
 
 /// Zeros that are written at a time where a file system cannot allocate.
-const ZEROS: usize = 64 << 10;
+const ZEROS: usize = 16 << 10;
 
 /// How large a file system is, for whoever this process runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
 //! `manifest`, `referrer`, `tag`, `total`, `account`, `machine_token` (what can be asked and
 //! changed), [`transaction`] (the views they are asked through), `readers` and `writer` (who runs
-//! them), `connection`, `schema`, `log_file`, `fold`, `gate` (how SQLite is kept), `check`,
+//! them), `connection`, `schema`, `log_file`, `index_file`, `fold`, `gate` (how SQLite is kept), `check`,
 //! `failure`.
 
 mod account;
@@ -17,6 +17,7 @@ mod connection;
 mod failure;
 mod fold;
 mod gate;
+mod index_file;
 mod job;
 mod log_file;
 mod machine_token;
@@ -46,6 +47,7 @@ pub use self::account::UserRow;
 use self::connection::Place;
 use self::fold::Folding;
 use self::gate::Gate;
+use self::index_file::IndexFile;
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
@@ -127,6 +129,8 @@ pub struct Catalog {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Whether a failed commit may come back with the next start.
     unclear: Arc<AtomicBool>,
+    /// The last to go.
+    _index: Option<IndexFile>,
 }
 
 impl Catalog {
@@ -137,7 +141,9 @@ impl Catalog {
     /// ours, `Denied`, `Full`, `Locked`, `Io`; the sentence names what to do.
     pub fn open(options: Options<'_>, sync_shards: SyncShards) -> Result<Self, Error> {
         let place = Place::new(options.location);
+        index_file::make_room(&place)?;
         let connection = connection::open_writer(&place, options.durability)?;
+        let index = index_file::hold(&place)?;
         let in_memory = matches!(place, Place::Memory(_));
         let folding = if in_memory {
             None
@@ -174,6 +180,7 @@ impl Catalog {
             ended,
             thread: Mutex::new(Some(thread)),
             unclear,
+            _index: index,
         })
     }
 
