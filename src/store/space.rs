@@ -3,7 +3,7 @@
 //! A *reserve* is kept free, so that what is there can always be read and deleted: whoever brings
 //! content takes a [`Claim`] on room before its bytes travel, and is refused when the rest would be
 //! less than the reserve. Claims that are not on the disk yet count as used, so that many at a time
-//! cannot break into it either. Part of the reserve is the [`ballast`], which only the catalog gets.
+//! cannot break into it either. Part of the reserve is the `ballast`, which only the catalog gets.
 //! Below a *low-water mark* whoever waits for [`Space::pressure`] is told to make room.
 //!
 //! Here is the arithmetic, and the one file. What is removed to make room is decided above.

@@ -116,7 +116,10 @@ impl LogFile {
             let step = (LENGTH_USUAL - end).min(zeros.len() as u64);
             // No more than the length of `zeros`, so the cast is exact.
             #[expect(clippy::cast_possible_truncation, reason = "at most 16 KiB")]
-            file.write_all_at(&zeros[..step as usize], end)?;
+            let written = file.write_all_at(&zeros[..step as usize], end);
+            // What it got so far is room as well.
+            self.roomy_to = end / FRAME_BYTES;
+            written?;
             end += step;
         }
         self.roomy_to = end / FRAME_BYTES;

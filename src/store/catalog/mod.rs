@@ -7,8 +7,8 @@
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
 //! `manifest`, `referrer`, `tag`, `total`, `account`, `machine_token` (what can be asked and
 //! changed), [`transaction`] (the views they are asked through), `readers` and `writer` (who runs
-//! them), `connection`, `schema`, `log_file`, `index_file`, `fold`, `gate` (how SQLite is kept), `check`,
-//! `failure`.
+//! them), `connection`, `schema`, `log_file`, `index_file`, `fold`, `gate` (how SQLite is kept),
+//! `check`, `failure`.
 
 mod account;
 mod blob;

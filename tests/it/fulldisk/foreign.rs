@@ -193,3 +193,44 @@ fn what_was_acknowledged_while_others_filled_the_disk_is_there() {
         server.stop_and_check();
     }
 }
+
+/// Where not even the ballast is left: a start is served or refused with a sentence, and never ends
+/// with a signal. A little room is enough for it.
+#[test]
+fn a_start_without_any_room_is_no_crash() {
+    for medium in [Medium::Tmpfs, Medium::Ext4] {
+        eprintln!("--- {medium:?}");
+        let settings = [("STORAGE_RESERVE", "0")];
+        let mut disk = match ServerOnDisk::on(medium, 32, &[], &settings) {
+            Ok(disk) => disk,
+            Err(why) => return skip("the test of a start without room", &why),
+        };
+        let server = &mut disk.server;
+        let image = Image::oci(1, &[300_000]);
+        server.client().push_image("a", "v", &image);
+        server.stop();
+        let foreign = fill(server.data());
+        let data = server.data().to_str().unwrap().to_owned();
+        let output = run_coracle(&["check", "--data", &data]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.code().is_some_and(|code| code > 0),
+            "{medium:?}: {output:?}"
+        );
+        assert!(said.contains("no space left"), "{medium:?}: {said}");
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .open(&foreign)
+            .unwrap();
+        file.set_len(file.metadata().unwrap().len() - (1 << 20))
+            .unwrap();
+        file.sync_all().unwrap();
+        // As an older version leaves the folder.
+        std::fs::remove_file(server.data().join("token.key")).unwrap();
+        server.launch();
+        let mut client = server.client();
+        client.expect_image("a", "v", &image);
+        delete(&mut client, "v", &image);
+        server.stop_and_check();
+    }
+}

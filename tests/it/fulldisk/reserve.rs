@@ -174,7 +174,10 @@ fn push_until_refused(client: &mut Client, own: u64) -> Vec<(u64, usize)> {
     let lengths = [3_000_000, 60_000, 900_000, 5_000_000, 20_000];
     let (mut stored, mut refused) = (Vec::new(), 0);
     for step in 0.. {
-        let (seed, length) = (own * 1_000_000 + step, lengths[(step + own) as usize % 5]);
+        let (seed, length) = (
+            own * 1_000_000 + step,
+            lengths[usize::try_from((step + own) % 5).unwrap()],
+        );
         let blob = bytes(seed, length);
         let path = format!("/v2/a/blobs/uploads/?digest={}", digest(&blob));
         let answer = if step % 2 == 0 {
