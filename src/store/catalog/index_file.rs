@@ -14,7 +14,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::connection::Place;
-use crate::store::Error;
+use crate::store::{Error, ErrorKind};
 
 /// The least that the index has, in bytes: enough for a log of 4062 frames.
 const PART_BYTES: u64 = 32 << 10;
@@ -40,7 +40,7 @@ pub(super) fn make_room(place: &Place) -> Result<(), Error> {
         return Ok(());
     };
     let path = path_of(database);
-    let taking = |error| Error::io("making room for the index of", place, error);
+    let taking = |error| failed(place, error);
     let is_new = !path.exists();
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -66,7 +66,7 @@ pub(super) fn hold(place: &Place) -> Result<Option<IndexFile>, Error> {
     let Place::File(database) = place else {
         return Ok(None);
     };
-    let taking = |error| Error::io("making room for the index of", place, error);
+    let taking = |error| failed(place, error);
     let path = path_of(database);
     let file = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
@@ -76,6 +76,15 @@ pub(super) fn hold(place: &Place) -> Result<Option<IndexFile>, Error> {
         take(&file, PART_BYTES).map_err(taking)?;
     }
     Ok(Some(IndexFile(file)))
+}
+
+fn failed(place: &Place, error: io::Error) -> Error {
+    let doing = "making room for the index of";
+    if error.kind() == io::ErrorKind::StorageFull {
+        let why = "the disk is full; make at least 64 KiB of room on it";
+        return Error::new(ErrorKind::Full, doing, place).because(why);
+    }
+    Error::io(doing, place, error)
 }
 
 /// Takes room for the first `bytes` of the file, whose length stays.
