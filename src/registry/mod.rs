@@ -7,6 +7,7 @@ pub mod blobs;
 pub mod check;
 mod error;
 pub mod manifests;
+mod progress;
 pub mod referrers;
 pub mod sweep;
 pub mod tags;
@@ -17,6 +18,7 @@ pub mod upload;
 use std::sync::Arc;
 
 pub use error::Error;
+pub use progress::{Counted, Progress, Tell};
 
 use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
