@@ -1,7 +1,8 @@
 //! The control socket: what the command line asks of a running server.
 //!
 //! The socket's file permissions are its only guard, so it is never served on a network address.
-//! Long tasks are started and followed under their names (`control_tasks`): `/check`.
+//! Long tasks are started and followed under their names (`control_tasks`): `/check`,
+//! `/backup`.
 //! `POST /accounts` does something to accounts (`control_accounts`).
 
 use std::sync::Arc;
@@ -85,10 +86,11 @@ impl Control {
 
 /// The long tasks that a running registry can be asked for.
 fn tasks(registry: &Arc<Registry>) -> Vec<Task> {
-    let own = Arc::clone(registry);
-    vec![Task::new("check", move |options, tell| {
-        own.check(options, tell)
-    })]
+    let (checked, saved) = (Arc::clone(registry), Arc::clone(registry));
+    vec![
+        Task::new("check", move |options, tell| checked.check(options, tell)),
+        Task::new("backup", move |options, tell| saved.backup(&options, tell)),
+    ]
 }
 
 impl Handler for Control {

@@ -3,12 +3,16 @@
 //! It decides over the store and knows no word of HTTP: no header, no status, no query. Every
 //! operation takes parsed words (`oci`) and gives back a value or one [`Error`].
 
+pub mod backup;
 pub mod blobs;
 pub mod check;
+pub mod copies;
 mod error;
 pub mod manifests;
 mod progress;
 pub mod referrers;
+mod removals;
+pub mod restore;
 pub mod sweep;
 pub mod tags;
 #[cfg(test)]
@@ -20,6 +24,7 @@ use std::sync::Arc;
 pub use error::Error;
 pub use progress::{Counted, Progress, Tell};
 
+use self::removals::Removals;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
 use crate::store::catalog::{BlobRow, Catalog, Totals};
@@ -61,6 +66,7 @@ pub struct Registry {
     catalog: Arc<Catalog>,
     blobs: Arc<dyn BlobStore>,
     locks: DigestLocks,
+    removals: Removals,
     options: Options,
 }
 
@@ -89,6 +95,7 @@ impl Registry {
             catalog,
             blobs,
             locks: DigestLocks::new(),
+            removals: Removals::default(),
             options,
         }
     }

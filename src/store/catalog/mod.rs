@@ -7,13 +7,14 @@
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
 //! `manifest`, `referrer`, `tag`, `total`, `account`, `machine_token` (what can be asked and
 //! changed), [`transaction`] (the views they are asked through), `readers` and `writer` (who runs
-//! them), `connection`, `schema`, `log_file`, `fold`, `gate` (how SQLite is kept), `check`,
+//! them), `connection`, `schema`, `log_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`,
 //! `failure`.
 
 mod account;
 mod blob;
 mod check;
 mod connection;
+mod copy;
 mod failure;
 mod fold;
 mod gate;
@@ -44,6 +45,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 pub use self::account::UserRow;
 use self::connection::Place;
+pub use self::copy::{CatalogCopy, has_log};
 use self::fold::Folding;
 use self::gate::Gate;
 use self::job::{Job, closed, job};

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::oci::{Digest, MediaType};
 
 /// A blob's row.
@@ -84,7 +86,7 @@ pub struct Referrer {
 }
 
 /// Totals over the whole catalog.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Repositories.
     pub repositories: u64,
