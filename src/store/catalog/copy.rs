@@ -180,22 +180,34 @@ impl CatalogCopy {
     /// A failed write.
     pub fn close(self) -> Result<(), Error> {
         let closed = self.connection.close();
-        closed.map_err(|(_, error)| failed(&error, "closing", &self.place))
+        closed.map_err(|(_, error)| failed(&error, "closing", &self.place))?;
+        match &self.place {
+            // An exclusive user leaves its journal behind, of no use to anybody.
+            Place::File(path) => remove_companions(path),
+            Place::Memory(_) => Ok(()),
+        }
     }
 }
 
 /// Removes the file and what SQLite may have left beside it.
 fn remove_all(path: &Path) -> Result<(), Error> {
-    let beside = COMPANIONS.iter().map(|companion| beside(path, companion));
-    for path in beside.chain([path.to_owned()]) {
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != Io::NotFound => {
-                return Err(Error::io("removing", path.display(), error));
-            }
-            _ => {}
+    remove_companions(path)?;
+    remove(path)
+}
+
+fn remove_companions(path: &Path) -> Result<(), Error> {
+    COMPANIONS
+        .iter()
+        .try_for_each(|companion| remove(&beside(path, companion)))
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != Io::NotFound => {
+            Err(Error::io("removing", path.display(), error))
         }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn beside(path: &Path, companion: &str) -> PathBuf {
