@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::api::control::Control;
 use crate::api::jobs::{Jobs, SweepOptions};
+use crate::api::scrub::{ScrubOptions, Scrubber};
 use crate::api::{self, Api, limiter, owners};
 use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
@@ -145,12 +146,23 @@ impl Coracle {
                 orphan_age: self.settings.storage.orphan_expire_seconds,
             },
         )?;
+        let scrub = ScrubOptions {
+            period: self.settings.scrub.period_seconds,
+            bytes_per_second_max: self.settings.scrub.bytes_per_second_max,
+        };
+        let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
+        // What is in memory only cannot rot on a disk.
+        let scrub = self
+            .layout
+            .is_some()
+            .then(|| Scrubber::start(registry, clock, scrub));
         let watch = tls.as_ref().map(|tls| tls.watch(CERTIFICATES_INTERVAL));
         Ok(Serving {
             server,
             control,
             reload: Arc::new(reload_hooks(tls, Arc::clone(&self.auth))),
             _jobs: jobs,
+            _scrub: scrub.transpose()?.flatten(),
             _watch: watch.transpose()?,
         })
     }

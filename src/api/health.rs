@@ -45,7 +45,9 @@ pub fn ready(api: &Api) -> Response {
         body["tls"] = certificates(&tls.status());
     }
     // What a person should look at although requests are answered.
-    let notes = api.auth.notes();
+    let mut notes = api.auth.notes();
+    // A catalog that cannot be read is the reason above.
+    notes.extend(api.registry.scrub_notes().unwrap_or_default());
     if !notes.is_empty() {
         body["notes"] = notes.into();
     }

@@ -8,11 +8,13 @@ pub mod blobs;
 pub mod check;
 pub mod copies;
 mod error;
+mod inspect;
 pub mod manifests;
 mod progress;
 pub mod referrers;
 mod removals;
 pub mod restore;
+pub mod scrub;
 pub mod sweep;
 pub mod tags;
 #[cfg(test)]

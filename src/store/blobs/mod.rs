@@ -10,6 +10,7 @@ pub mod disk;
 mod file;
 mod health;
 mod memory;
+mod quiet;
 mod resume;
 mod session;
 mod sessions;

@@ -5,7 +5,7 @@
 //! when it fails. Nothing here knows a rule of the registry, a file of a blob or a word of HTTP.
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
-//! `manifest`, `referrer`, `tag`, `total`, `account`, `machine_token` (what can be asked and
+//! `manifest`, `referrer`, `tag`, `total`, `scrub`, `account`, `machine_token` (what can be asked and
 //! changed), [`transaction`] (the views they are asked through), `readers` and `writer` (who runs
 //! them), `connection`, `schema`, `log_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`,
 //! `failure`.
@@ -27,6 +27,7 @@ mod referrer;
 mod repository;
 pub mod rows;
 mod schema;
+mod scrub;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -53,7 +54,8 @@ use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
 use self::readers::Readers;
 pub use self::rows::{
-    BlobRow, ManifestFacts, ManifestRow, NewManifest, ReferenceKind, Referrer, Totals,
+    BlobRow, ManifestFacts, ManifestRow, NewManifest, ReferenceKind, Referrer, ScrubCounts,
+    ScrubRow, Totals,
 };
 pub use self::transaction::{ReadTx, WriteTx};
 use self::writer::Writer;

@@ -27,6 +27,10 @@ pub(super) const FILES: &[(&str, &str)] = &[
         "0003_accounts.sql",
         include_str!("../../../schema/0003_accounts.sql"),
     ),
+    (
+        "0005_scrub.sql",
+        include_str!("../../../schema/0005_scrub.sql"),
+    ),
 ];
 
 /// The version of the newest schema.
