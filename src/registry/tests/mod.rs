@@ -1,6 +1,7 @@
 //! The registry over a real catalog and real blob stores: against a plain model, and through
 //! crashes.
 
+mod backup;
 mod crash;
 mod forms;
 mod model;

@@ -63,6 +63,8 @@ pub struct BlobFolder<D: Disk> {
     can_clone: bool,
     /// Shards whose folders are there.
     made: BTreeSet<Shard>,
+    /// Algorithms whose folders were looked into.
+    looked_into: BTreeSet<Algorithm>,
     /// Algorithms below which a folder was made.
     parents: BTreeSet<Algorithm>,
     /// Shards with names that may not be durable.
@@ -79,6 +81,7 @@ impl<D: Disk> BlobFolder<D> {
             can_link: may_link,
             can_clone: true,
             made: BTreeSet::new(),
+            looked_into: BTreeSet::new(),
             parents: BTreeSet::new(),
             touched: BTreeSet::new(),
             buffer: Vec::new(),
@@ -92,6 +95,10 @@ impl<D: Disk> BlobFolder<D> {
     pub fn list(&mut self, shard: Shard) -> Result<Listed, Error> {
         let mut found = Listed::default();
         let path = self.layout.shard(shard);
+        self.look_into(shard.algorithm)?;
+        if !self.made.contains(&shard) {
+            return Ok(found);
+        }
         let listed = self.disk.list(&path, &mut |name, metadata| {
             match blob_of(shard, name).filter(|_| metadata.is_file) {
                 Some(digest) => {
@@ -102,13 +109,33 @@ impl<D: Disk> BlobFolder<D> {
             Ok(true)
         });
         match listed {
-            Ok(()) => {
-                self.made.insert(shard);
-                Ok(found)
-            }
-            // A folder that is missing holds no blob.
-            Err(error) if error.kind() == Io::NotFound => Ok(found),
+            Ok(()) => Ok(found),
             Err(error) => Err(Error::io("listing", path.display(), error)),
+        }
+    }
+
+    /// Learns which shards have a folder: most backups have none of sha512.
+    fn look_into(&mut self, algorithm: Algorithm) -> Result<(), Error> {
+        if !self.looked_into.insert(algorithm) {
+            return Ok(());
+        }
+        let folder = self.layout.blobs().join(algorithm.as_str());
+        let listed = self.disk.list(&folder, &mut |name, metadata| {
+            let first_byte = u8::from_str_radix(name, 16).ok();
+            // Not another way to write the same number.
+            let is_own = |byte: &u8| !metadata.is_file && format!("{byte:02x}") == name;
+            self.made
+                .extend(first_byte.filter(is_own).map(|first_byte| Shard {
+                    algorithm,
+                    first_byte,
+                }));
+            Ok(true)
+        });
+        match listed {
+            Err(error) if error.kind() != Io::NotFound => {
+                Err(Error::io("listing", folder.display(), error))
+            }
+            _ => Ok(()),
         }
     }
 
