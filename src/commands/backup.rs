@@ -47,16 +47,16 @@ fn print(report: &BackupReport, json: bool) -> io::Result<()> {
         return writeln!(out);
     }
     print_faults(&mut out, &report.faults)?;
-    let (totals, files) = (&report.totals, &report.files);
+    let (contents, files) = (&report.contents, &report.files);
     writeln!(
         out,
         "{}: {} repositories, {} tags, {} manifests, {} blobs with {} bytes{}",
         report.to.display(),
-        totals.repositories,
-        totals.tags,
-        totals.manifests,
-        totals.blobs,
-        totals.blob_bytes,
+        contents.repositories,
+        contents.tags,
+        contents.manifests,
+        contents.blobs,
+        contents.blob_bytes,
         if report.verified { ", all hashed" } else { "" },
     )?;
     writeln!(

@@ -41,15 +41,15 @@ fn print(report: &RestoreReport, json: bool) -> io::Result<()> {
              --partial, which takes damaged blobs out of service and restores the rest to {to}"
         );
     }
-    let (totals, files) = (&report.totals, &report.files);
+    let (contents, files) = (&report.contents, &report.files);
     writeln!(
         out,
         "{to}: {} repositories, {} tags, {} manifests, {} blobs with {} bytes, {}",
-        totals.repositories,
-        totals.tags,
-        totals.manifests,
-        totals.blobs,
-        totals.blob_bytes,
+        contents.repositories,
+        contents.tags,
+        contents.manifests,
+        contents.blobs,
+        contents.blob_bytes,
         if report.verified {
             "all hashed"
         } else {

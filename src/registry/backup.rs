@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::check::FindingKind;
-use super::copies::{Faults, Files, Rows, check_manifests, is_right_inline};
+use super::copies::{Contents, Faults, Files, Rows, check_manifests, is_right_inline};
 use super::{Counted, Error, Progress, Registry, Tell};
 use crate::clock::{Clock, SystemClock, rfc3339, unix_ms};
 use crate::oci::Digest;
@@ -17,7 +17,7 @@ use crate::store::Shard;
 use crate::store::backup::{Description, Put, Target};
 use crate::store::blobs::Opened;
 use crate::store::blobs::disk::{Disk, RealDisk};
-use crate::store::catalog::{BlobRow, CatalogCopy, Totals};
+use crate::store::catalog::{BlobRow, CatalogCopy};
 use crate::store::layout::Layout;
 
 /// The most files without a row that one run removes from a backup; the next goes on.
@@ -41,7 +41,7 @@ pub struct BackupReport {
     pub taken_at: String,
     /// What is in it.
     #[serde(flatten)]
-    pub totals: Totals,
+    pub contents: Contents,
     /// Blobs that are in the catalog itself.
     pub inline: u64,
     /// Blobs that were out of service before.
@@ -107,12 +107,12 @@ impl Registry {
             clippy::redundant_closure_for_method_calls,
             reason = "the method's own lifetime does not fit where the closure's does"
         )]
-        let totals = copy.read(|tx| tx.totals())?;
+        let contents = Contents::from(copy.read(|tx| tx.totals())?);
         let mut run = Run {
             registry: self,
             target: &mut target,
-            report: BackupReport::new(options, taken_at, totals),
-            progress: Progress::start("saving blobs", Counted::Bytes, totals.blob_bytes),
+            report: BackupReport::new(options, taken_at, contents),
+            progress: Progress::start("saving blobs", Counted::Bytes, contents.blob_bytes),
             tell: &mut *tell,
             unnamed: Vec::new(),
             strays: Vec::new(),
@@ -129,11 +129,11 @@ impl Registry {
 }
 
 impl BackupReport {
-    fn new(options: &BackupOptions, taken_at: String, totals: Totals) -> Self {
+    fn new(options: &BackupOptions, taken_at: String, contents: Contents) -> Self {
         Self {
             to: options.to.clone(),
             taken_at,
-            totals,
+            contents,
             inline: 0,
             out_of_service: 0,
             files: Files::default(),
@@ -151,11 +151,11 @@ impl BackupReport {
     fn description(&self) -> Description {
         Description {
             taken_at: Some(self.taken_at.clone()),
-            repositories: self.totals.repositories,
-            manifests: self.totals.manifests,
-            tags: self.totals.tags,
-            blobs: self.totals.blobs,
-            blob_bytes: self.totals.blob_bytes,
+            repositories: self.contents.repositories,
+            manifests: self.contents.manifests,
+            tags: self.contents.tags,
+            blobs: self.contents.blobs,
+            blob_bytes: self.contents.blob_bytes,
             ..Description::empty()
         }
     }
@@ -220,8 +220,8 @@ impl<D: Disk> Run<'_, D> {
     /// Reads everything in the backup. A file that is wrong is brought once more, because only
     /// the backup's own may be.
     fn verify(&mut self, copy: &CatalogCopy) -> Result<(), Error> {
-        let totals = self.report.totals;
-        let total = totals.blob_bytes + totals.manifests;
+        let contents = self.report.contents;
+        let total = contents.blob_bytes + contents.manifests;
         self.progress = Progress::start("verifying", Counted::Bytes, total);
         for sentence in copy.integrity()? {
             let faults = &mut self.report.faults;

@@ -10,13 +10,40 @@ use super::{Error, Progress, Tell};
 use crate::oci::Digest;
 use crate::store::Shard;
 use crate::store::backup::{Put, Way};
-use crate::store::catalog::{BlobRow, CatalogCopy};
+use crate::store::catalog::{BlobRow, CatalogCopy, Totals};
 
 /// Rows read at a time.
 const ROWS_PER_READ: usize = 500;
 
 /// Manifests read at a time: a few megabytes.
 const MANIFESTS_PER_READ: usize = 50;
+
+/// What a backup holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// Repositories.
+    pub repositories: u64,
+    /// Manifests.
+    pub manifests: u64,
+    /// Tags.
+    pub tags: u64,
+    /// Blobs.
+    pub blobs: u64,
+    /// Bytes of these blobs.
+    pub blob_bytes: u64,
+}
+
+impl From<Totals> for Contents {
+    fn from(totals: Totals) -> Self {
+        Self {
+            repositories: totals.repositories,
+            manifests: totals.manifests,
+            tags: totals.tags,
+            blobs: totals.blobs,
+            blob_bytes: totals.blob_bytes,
+        }
+    }
+}
 
 /// How the files of blobs came where they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,13 +9,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::check::FindingKind;
-use super::copies::{Faults, Files, Rows, check_manifests, is_right_inline};
+use super::copies::{Contents, Faults, Files, Rows, check_manifests, is_right_inline};
 use super::{Counted, Error, Progress, Tell};
 use crate::oci::Digest;
 use crate::store::Shard;
 use crate::store::backup::Restored;
 use crate::store::blobs::disk::{Disk, RealDisk};
-use crate::store::catalog::{BlobRow, CatalogCopy, Totals};
+use crate::store::catalog::{BlobRow, CatalogCopy};
 
 /// What is wanted of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct RestoreReport {
     pub restored: bool,
     /// What is in it.
     #[serde(flatten)]
-    pub totals: Totals,
+    pub contents: Contents,
     /// Blobs that are in the catalog itself.
     pub inline: u64,
     /// Blobs that were out of service already in the backup.
@@ -88,16 +88,16 @@ pub(super) fn restore_on<D: Disk>(
         clippy::redundant_closure_for_method_calls,
         reason = "the method's own lifetime does not fit where the closure's does"
     )]
-    let totals = copy.read(|tx| tx.totals())?;
+    let contents = Contents::from(copy.read(|tx| tx.totals())?);
     let mut run = Run {
         restored: &mut restored,
         quick: options.quick,
         partial: options.partial,
-        report: RestoreReport::new(options, totals),
+        report: RestoreReport::new(options, contents),
         progress: Progress::start(
             "restoring",
             Counted::Bytes,
-            totals.blob_bytes + if options.quick { 0 } else { totals.manifests },
+            contents.blob_bytes + if options.quick { 0 } else { contents.manifests },
         ),
         tell,
     };
@@ -118,12 +118,12 @@ pub(super) fn restore_on<D: Disk>(
 }
 
 impl RestoreReport {
-    fn new(options: &RestoreOptions, totals: Totals) -> Self {
+    fn new(options: &RestoreOptions, contents: Contents) -> Self {
         Self {
             from: options.from.clone(),
             to: options.to.clone(),
             restored: false,
-            totals,
+            contents,
             inline: 0,
             out_of_service: 0,
             files: Files::default(),

@@ -132,6 +132,7 @@ fn push(registry: &Registry, word: &str, seed: u8) {
             Vec::new(),
             None,
             image(&slices, None),
+            None,
         )
         .unwrap();
 }
@@ -141,7 +142,9 @@ fn change(registry: &Registry) {
     push(registry, "new", 3);
     let repository = name("a");
     let reference = Reference::Tag(tag("old"));
-    registry.delete_manifest(&repository, &reference).unwrap();
+    registry
+        .delete_manifest(&repository, &reference, None)
+        .unwrap();
     for blob in [vec![1; 20], vec![1; 300], vec![1; 5000]] {
         registry.delete_blob(&repository, &digest(&blob)).unwrap();
     }

@@ -6,6 +6,7 @@ mod crash;
 mod forms;
 mod model;
 mod rules;
+mod scrub;
 
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use std::fs;
 use std::io::ErrorKind as Io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, Result as SqliteResult};
@@ -154,8 +154,9 @@ impl CatalogCopy {
             run(&self.connection, sql).map_err(|error| failed(&error, "marking", &self.place))
         };
         control("BEGIN")?;
-        // A mark has no time.
-        let mut transaction = WriteTx::new(&self.connection, SystemTime::UNIX_EPOCH);
+        // A mark has no time, and no grace.
+        let (now, grace) = (SystemTime::UNIX_EPOCH, Duration::ZERO);
+        let mut transaction = WriteTx::new(&self.connection, now, grace);
         for digest in digests {
             if let Err(error) = transaction.set_quarantine(digest, true) {
                 // The whole copy is of no use now.

@@ -28,6 +28,10 @@ pub(super) const FILES: &[(&str, &str)] = &[
         include_str!("../../../schema/0003_accounts.sql"),
     ),
     (
+        "0004_housekeeping.sql",
+        include_str!("../../../schema/0004_housekeeping.sql"),
+    ),
+    (
         "0005_scrub.sql",
         include_str!("../../../schema/0005_scrub.sql"),
     ),

@@ -9,7 +9,7 @@ use crate::store::Error;
 statements! {
     SCRUB = "SELECT began_at, running, position, blobs, bytes, found,
         ended_at, ended_blobs, ended_bytes, ended_found FROM scrub WHERE id = 1";
-    FINDINGS = "SELECT digest FROM scrub_finding ORDER BY digest LIMIT ?1";
+    FINDINGS = "SELECT digest FROM scrub_finding WHERE digest > ?1 ORDER BY digest LIMIT ?2";
     SET = "UPDATE scrub SET began_at = ?1, running = ?2, position = ?3, blobs = ?4, bytes = ?5,
         found = ?6, ended_at = ?7, ended_blobs = ?8, ended_bytes = ?9, ended_found = ?10
         WHERE id = 1";
@@ -46,7 +46,8 @@ impl ReadTx<'_> {
 
     /// Up to `limit` blobs that the scrub took out of service and that were not healed since.
     pub fn scrub_findings(&self, limit: usize) -> Result<Vec<Digest>, Error> {
-        self.all(FINDINGS, (self::limit(limit),), |row| row.get(0))
+        let params = (DigestColumn::after(None), self::limit(limit));
+        self.all(FINDINGS, params, |row| row.get(0))
             .map_err(|error| self.failed(&error, "reading", "what the scrub found"))
     }
 }
