@@ -216,6 +216,9 @@ fn examine(world: &World, disk: &CrashDisk, what: &str) {
         .unwrap_or_else(|error| panic!("{what}: {error}"));
     assert!(report.is_sound(), "{what}: {report:?}");
     assert_eq!(world.tags_of(disk, "backup", what), Some(new()), "{what}");
+    // What it says is durable, also what the run before it had brought.
+    let later = disk.crash(Names::Synced, Tail::Lost);
+    assert_eq!(world.tags_of(&later, "backup", what), Some(new()), "{what}");
 }
 
 /// How many calls and syncs a second backup takes.
@@ -343,6 +346,12 @@ fn examine_restored(world: &World, disk: &CrashDisk, what: &str) {
         .unwrap_or_else(|error| panic!("{what}: {error}"));
     assert!(report.restored, "{what}: {report:?}");
     assert_eq!(world.tags_of(disk, "restored", what), Some(new()), "{what}");
+    let later = disk.crash(Names::Synced, Tail::Lost);
+    assert_eq!(
+        world.tags_of(&later, "restored", what),
+        Some(new()),
+        "{what}"
+    );
     assert!(disk.contents(&layout.restoring()).is_none(), "{what}");
 }
 
