@@ -567,6 +567,38 @@ fn a_file_whose_row_goes_during_a_backup_stays_until_its_end() {
     assert!(!is_there(&back), "at once when none is running");
 }
 
+/// The copy of the catalog still names what is deleted right after it was made.
+#[test]
+fn what_is_deleted_during_a_backup_is_in_it() {
+    let world = World::new();
+    world.disk.set_ways(true, true);
+    push(&world.registry, "old", 1);
+    push(&world.registry, "kept", 2);
+    let options = BackupOptions {
+        to: world.at("backup"),
+        verify: true,
+    };
+    let mut changed = false;
+    let report = world
+        .registry
+        .backup_on(world.disk.clone(), &options, &mut |progress| {
+            if progress.label == "saving blobs" && !changed {
+                changed = true;
+                change(&world.registry);
+            }
+        });
+    let report = report.unwrap();
+    assert!(changed && report.is_sound(), "{report:?}");
+    assert_eq!(world.tags_of(&world.disk, "backup", "during"), Some(old()));
+    // Afterwards the files are gone.
+    let data = Layout::new(world.at("data"));
+    for gone in [digest(&[1; 300]), digest(&[1; 5000])] {
+        assert!(world.disk.contents(&data.blob(&gone)).is_none());
+    }
+    assert!(world.backup().is_sound());
+    assert_eq!(world.tags_of(&world.disk, "backup", "after"), Some(new()));
+}
+
 #[test]
 fn a_registry_in_memory_can_be_backed_up_too() {
     let folder = tempfile::tempdir().unwrap();

@@ -61,6 +61,9 @@ impl<D: Disk> Target<D> {
             disk.make_folder(root)
                 .map_err(|error| Error::io("preparing", root.display(), error))?;
             Description::empty().write(&disk, root)?;
+            // Before anything else is there that would make it a folder with other things in it.
+            disk.sync_folder(root)
+                .map_err(|error| Error::io("syncing", root.display(), error))?;
         }
         make_blobs(&disk, &layout)
             .map_err(|error| Error::io("preparing", root.display(), error))?;
