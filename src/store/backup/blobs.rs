@@ -321,23 +321,36 @@ impl<D: Disk> BlobFolder<D> {
         hashed: bool,
     ) -> io::Result<Put> {
         let (part, file) = self.start_part(digest)?;
-        let way = if self.can_clone && self.disk.clone_bytes(source, &file)? {
-            if hashed && !self.is_right_file(&file, digest) {
-                self.disk.remove(&part)?;
-                return Ok(Put::Corrupt);
-            }
-            Way::Cloned
-        } else {
-            self.can_clone = false;
-            let copied = self.copy(source, &file, digest, size, hashed)?;
-            if copied != Put::There(Way::Copied) {
-                self.disk.remove(&part)?;
-                return Ok(copied);
-            }
-            Way::Copied
+        let written = self.fill(source, &file, digest, size, hashed);
+        let ended = match written {
+            Ok(Put::There(_)) => self.end_part(&part, &file, digest),
+            _ => Ok(()),
         };
-        self.end_part(&part, &file, digest)?;
-        Ok(Put::There(way))
+        if !matches!((&written, &ended), (Ok(Put::There(_)), Ok(()))) {
+            // On a full disk what is not whole must not take the room of what could be.
+            let _ = self.disk.remove(&part);
+        }
+        ended.and(written)
+    }
+
+    /// Gives an empty file the bytes of another one.
+    fn fill(
+        &mut self,
+        source: &D::File,
+        file: &D::File,
+        digest: &Digest,
+        size: u64,
+        hashed: bool,
+    ) -> io::Result<Put> {
+        if self.can_clone && self.disk.clone_bytes(source, file)? {
+            return Ok(if hashed && !self.is_right_file(file, digest) {
+                Put::Corrupt
+            } else {
+                Put::There(Way::Cloned)
+            });
+        }
+        self.can_clone = false;
+        self.copy(source, file, digest, size, hashed)
     }
 
     fn copy(
