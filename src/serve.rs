@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::api::control::Control;
 use crate::api::jobs::{Jobs, SweepOptions};
+use crate::api::scrub::{ScrubOptions, Scrubber};
 use crate::api::{self, Api, limiter, owners};
 use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
@@ -150,12 +151,23 @@ impl Coracle {
                 idle_age: self.settings.uploads.low_water_idle_seconds,
             },
         )?;
+        let scrub = ScrubOptions {
+            period: self.settings.scrub.period_seconds,
+            bytes_per_second_max: self.settings.scrub.bytes_per_second_max,
+        };
+        let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
+        // What is in memory only cannot rot on a disk.
+        let scrub = self
+            .layout
+            .is_some()
+            .then(|| Scrubber::start(registry, clock, scrub));
         let watch = tls.as_ref().map(|tls| tls.watch(CERTIFICATES_INTERVAL));
         Ok(Serving {
             server,
             control,
             reload: Arc::new(reload_hooks(tls, Arc::clone(&self.auth))),
             _jobs: jobs,
+            _scrub: scrub.transpose()?.flatten(),
             _watch: watch.transpose()?,
         })
     }
@@ -171,10 +183,7 @@ impl Coracle {
     }
 
     fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
-        let handler = Arc::new(Control::new(
-            Arc::clone(&self.registry),
-            Arc::clone(&self.auth),
-        ));
+        let handler = Arc::new(Control::new(&self.registry, Arc::clone(&self.auth)));
         let limits = Limits {
             workers_max: CONTROL_WORKERS_MAX,
             workers_min: 1,

@@ -51,6 +51,8 @@ pub fn ready(api: &Api) -> Response {
         room.filter(|room| room.is_low && !room.is_full)
             .map(|room| room.to_string()),
     );
+    // A catalog that cannot be read is the reason above.
+    notes.extend(api.registry.scrub_notes().unwrap_or_default());
     if !notes.is_empty() {
         body["notes"] = notes.into();
     }

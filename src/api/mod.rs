@@ -9,6 +9,7 @@ mod blobs;
 mod challenge;
 pub mod control;
 pub mod control_accounts;
+pub mod control_tasks;
 mod credentials;
 pub mod error;
 mod health;
@@ -21,6 +22,7 @@ mod query;
 pub mod refused;
 mod respond;
 pub mod route;
+pub mod scrub;
 #[cfg(test)]
 mod tests;
 pub mod token;

@@ -2,11 +2,14 @@
 
 pub mod access;
 mod admin;
+pub mod backup;
 pub mod cert;
 pub mod check;
 pub mod config;
 mod prompt;
+pub mod restore;
 pub mod serve;
+pub mod task;
 pub mod token;
 pub mod user;
 pub mod version;

@@ -182,6 +182,15 @@ settings! {
         /// The most unfinished uploads at a time.
         sessions_max: usize = "10000", count(1, 10_000_000);
     }
+    /// Reading everything again in the background, so that damage is found before it is asked for.
+    scrub: Scrub {
+        /// The time within which all blobs are read and hashed once.
+        period_seconds: Duration = "2592000",
+            Kind::Seconds(Bounds::within(1, 3650 * DAY).or_zero("nothing is read again"));
+        /// The most bytes that are read a second for it. A store that is too large for that takes
+        /// longer than the period.
+        bytes_per_second_max: u64 = "8MiB", bytes(KIB, TIB);
+    }
     /// Who may do what. Rules stand in `[[access]]` tables; accounts are made with
     /// `coracle user` and `coracle token`.
     auth: Auth {

@@ -318,7 +318,8 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
         (
             "[zebra]\n",
             "[zebra] in coracle.toml:1: no such section; the sections are server, tls, \
-             storage, uploads, auth, token, delete, manifests, listing, referrers, limits, log",
+             storage, uploads, scrub, auth, token, delete, undo, gc, manifests, listing, \
+             referrers, limits, log",
         ),
         (
             "log = 3\n",

@@ -3,11 +3,18 @@
 //! It decides over the store and knows no word of HTTP: no header, no status, no query. Every
 //! operation takes parsed words (`oci`) and gives back a value or one [`Error`].
 
+pub mod backup;
 pub mod blobs;
 pub mod check;
+pub mod copies;
 mod error;
+mod inspect;
 pub mod manifests;
+mod progress;
 pub mod referrers;
+mod removals;
+pub mod restore;
+pub mod scrub;
 pub mod sweep;
 pub mod tags;
 #[cfg(test)]
@@ -18,7 +25,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::Error;
+pub use progress::{Counted, Progress, Tell};
 
+use self::removals::Removals;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
 use crate::store::catalog::{BlobRow, Catalog, Removal, Totals};
@@ -69,6 +78,7 @@ pub struct Registry {
     blobs: Arc<dyn BlobStore>,
     locks: DigestLocks,
     space: Arc<Space>,
+    removals: Removals,
     options: Options,
 }
 
@@ -101,6 +111,7 @@ impl Registry {
             blobs,
             locks: DigestLocks::new(),
             space: Space::unlimited(),
+            removals: Removals::default(),
             options,
         }
     }

@@ -59,7 +59,8 @@ impl Registry {
         Ok(removed)
     }
 
-    /// Removes a file if no row means it; true when it did.
+    /// Removes a file if no row means it; true when it did, false also while a backup may need
+    /// the file.
     pub(super) fn remove_orphan(&self, digest: &Digest) -> Result<bool, Error> {
         if self.is_file_of_row(digest)? {
             return Ok(false);
@@ -68,8 +69,7 @@ impl Registry {
         if self.catalog.is_unclear() || self.is_file_of_row(digest)? {
             return Ok(false);
         }
-        self.blobs.remove(digest)?;
-        Ok(true)
+        self.remove_file(digest)
     }
 
     /// Whether a row means the file of this name: there is one, and its bytes are not with it.

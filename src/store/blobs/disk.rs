@@ -126,6 +126,17 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// Removes a file's name.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Gives a file one more name; an existing one is an error.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Makes the bytes of an empty file those of another one without copying them; `false` when
+    /// the file system cannot, and then nothing has happened.
+    fn clone_bytes(&self, from: &Self::File, to: &Self::File) -> io::Result<bool>;
+
+    /// Learns of a file that was written beside this seam, by the database. Its bytes are not
+    /// durable yet, nor is its name.
+    fn adopt(&self, path: &Path) -> io::Result<()>;
+
     /// Hands an open file to a reader.
     fn reader(&self, file: Self::File) -> io::Result<BlobReader>;
 
@@ -315,6 +326,31 @@ impl Disk for RealDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::hard_link(from, to)
+    }
+
+    fn clone_bytes(&self, from: &File, to: &File) -> io::Result<bool> {
+        match rustix::fs::ioctl_ficlone(to, from) {
+            Ok(()) => Ok(true),
+            // It cannot, not across file systems, or not for these files.
+            Err(
+                Errno::OPNOTSUPP
+                | Errno::NOTTY
+                | Errno::NOSYS
+                | Errno::XDEV
+                | Errno::INVAL
+                | Errno::PERM
+                | Errno::TXTBSY,
+            ) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn adopt(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
     }
 
     fn reader(&self, file: File) -> io::Result<BlobReader> {

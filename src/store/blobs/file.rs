@@ -349,6 +349,10 @@ impl<D: Disk> BlobStore for FileBlobStore<D> {
         super::shards::walk_shard(&self.shared, shard, each)
     }
 
+    fn layout(&self) -> Option<&Layout> {
+        Some(&self.shared.layout)
+    }
+
     fn expire_uploads(&self, before: SystemTime) -> Result<usize, Error> {
         resume::expire(&self.shared, before)
     }

@@ -10,6 +10,7 @@ pub mod disk;
 mod file;
 mod health;
 mod memory;
+mod quiet;
 mod resume;
 mod session;
 mod sessions;
@@ -29,6 +30,7 @@ use std::io::Read;
 use std::str::FromStr;
 use std::time::SystemTime;
 
+use super::layout::Layout;
 use super::{Error, Shard, StagedBlob, StoredBlob};
 use crate::oci::{Algorithm, Digest, RepositoryName};
 
@@ -286,6 +288,11 @@ pub trait BlobStore: Send + Sync {
     /// # Errors
     /// The reason why not.
     fn probe(&self) -> Result<(), Error>;
+
+    /// Where the files are, for stores that have any: a backup may link them.
+    fn layout(&self) -> Option<&Layout> {
+        None
+    }
 
     /// A URL that a client can be sent to instead, for stores that have one.
     fn redirect_url(&self, _digest: &Digest) -> Option<String> {

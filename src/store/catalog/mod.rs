@@ -5,16 +5,17 @@
 //! when it fails. Nothing here knows a rule of the registry, a file of a blob or a word of HTTP.
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
-//! `uses`, `manifest`, `loose`, `past`, `referrer`, `tag`, `history`, `collect`, `total`,
+//! `uses`, `manifest`, `loose`, `past`, `referrer`, `tag`, `history`, `collect`, `total`, `scrub`,
 //! `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
 //! asked through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
-//! `index_file`, `fold`, `gate` (how SQLite is kept), `check`, `failure`.
+//! `index_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`, `failure`.
 
 mod account;
 mod blob;
 mod check;
 mod collect;
 mod connection;
+mod copy;
 mod failure;
 mod fold;
 mod gate;
@@ -31,6 +32,7 @@ mod referrer;
 mod repository;
 pub mod rows;
 mod schema;
+mod scrub;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 pub use self::account::UserRow;
 pub use self::collect::Collectable;
 use self::connection::Place;
+pub use self::copy::{CatalogCopy, has_log};
 use self::fold::Folding;
 use self::gate::Gate;
 pub use self::history::TAG_HISTORY_MAX;
@@ -61,7 +64,7 @@ pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
 use self::readers::Readers;
 pub use self::rows::{
     BlobRow, Ended, LooseManifest, ManifestFacts, ManifestRow, NewManifest, PastTag, ReferenceKind,
-    Referrer, Removal, RemovedManifest, Totals,
+    Referrer, Removal, RemovedManifest, ScrubCounts, ScrubRow, Totals,
 };
 pub use self::transaction::{ReadTx, WriteTx};
 use self::writer::Writer;

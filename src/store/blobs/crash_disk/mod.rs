@@ -73,6 +73,7 @@ pub(crate) struct Faults {
 
 pub(crate) const EIO: i32 = 5;
 pub(crate) const ENOSPC: i32 = 28;
+const EXDEV: i32 = 18;
 
 /// The disk; clones share it.
 #[derive(Clone, Debug)]
@@ -127,6 +128,28 @@ impl CrashDisk {
         SystemTime::UNIX_EPOCH + Duration::from_secs(self.world().now)
     }
 
+    /// Whether it can link and clone files, as one that holds both ends can.
+    pub(crate) fn set_ways(&self, can_link: bool, can_clone: bool) {
+        let mut world = self.world();
+        (world.can_link, world.can_clone) = (can_link, can_clone);
+    }
+
+    /// Writes all that stands below `folder` into a real folder of the same place below `to`.
+    pub(crate) fn write_out(&self, folder: &Path, to: &Path) {
+        let world = self.world();
+        for (path, node) in &world.live {
+            let Ok(rest) = path.strip_prefix(folder) else {
+                continue;
+            };
+            match node {
+                Node::Folder => std::fs::create_dir_all(to.join(rest)).unwrap(),
+                Node::File(inode) => {
+                    std::fs::write(to.join(rest), &world.inodes[inode].live).unwrap();
+                }
+            }
+        }
+    }
+
     /// The disk after the process ended: nothing is lost, and the boot is the same.
     pub(crate) fn kill(&self) -> Self {
         let world = self.world();
@@ -137,6 +160,8 @@ impl CrashDisk {
             inode_last: world.inode_last,
             now: world.now,
             boot: world.boot,
+            can_link: world.can_link,
+            can_clone: world.can_clone,
             ..World::default()
         })))
     }
@@ -417,6 +442,50 @@ impl Disk for CrashDisk {
         world.call()?;
         world.file_at(path)?;
         world.live.remove(path);
+        Ok(())
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        world.call()?;
+        if !world.can_link {
+            return Err(io::Error::from_raw_os_error(EXDEV));
+        }
+        let inode = world.file_at(from)?;
+        world.check_parent(to)?;
+        if world.live.contains_key(to) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        world.live.insert(to.to_owned(), Node::File(inode));
+        Ok(())
+    }
+
+    fn clone_bytes(&self, from: &CrashFile, to: &CrashFile) -> io::Result<bool> {
+        let mut world = self.world();
+        world.call()?;
+        if !world.can_clone {
+            return Ok(false);
+        }
+        let bytes = world.inode(from).live.clone();
+        world.writable(to)?.live = bytes;
+        Ok(true)
+    }
+
+    /// Reads the real file that stands at the same path.
+    fn adopt(&self, path: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        world.call()?;
+        world.check_parent(path)?;
+        let live = std::fs::read(path)?;
+        world.inode_last += 1;
+        let (number, modified) = (world.inode_last, world.now);
+        world.live.insert(path.to_owned(), Node::File(number));
+        let inode = Inode {
+            live,
+            modified,
+            ..Inode::default()
+        };
+        world.inodes.insert(number, inode);
         Ok(())
     }
 
