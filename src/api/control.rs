@@ -2,15 +2,16 @@
 //!
 //! The socket's file permissions are its only guard, so it is never served on a network address.
 //! `POST /check` starts a check, `GET /check` tells how it is going and, once, what it found.
-//! `POST /accounts` does something to accounts (`control_accounts`).
+//! `POST /accounts` does something to accounts (`control_accounts`), `POST /registry` to
+//! repositories and tags (`control_registry`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use serde::{Deserialize, Serialize};
 
-use super::control_accounts;
 use super::respond::json_body;
+use super::{control_accounts, control_registry};
 use crate::auth::action::ActionError;
 use crate::auth::explain::Question;
 use crate::auth::{Authenticator, Subject};
@@ -169,6 +170,7 @@ impl Handler for Control {
             (Method::Post, "/accounts") => {
                 control_accounts::run(self.auth.logins().map(Arc::as_ref), request)
             }
+            (Method::Post, "/registry") => control_registry::run(&self.registry, request),
             (Method::Post, "/access/explain") => self.explain(request),
             (_, "/check") => refuse(405, "use POST to start a check and GET to follow it"),
             _ => refuse(

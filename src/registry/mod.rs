@@ -3,9 +3,11 @@
 //! It decides over the store and knows no word of HTTP: no header, no status, no query. Every
 //! operation takes parsed words (`oci`) and gives back a value or one [`Error`].
 
+pub mod admin;
 pub mod blobs;
 pub mod check;
 mod error;
+pub mod history;
 pub mod manifests;
 pub mod referrers;
 pub mod sweep;

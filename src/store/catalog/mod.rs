@@ -5,8 +5,8 @@
 //! when it fails. Nothing here knows a rule of the registry, a file of a blob or a word of HTTP.
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
-//! `uses`, `manifest`, `loose`, `past`, `referrer`, `tag`, `history`, `collect`, `total`,
-//! `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
+//! `uses`, `manifest`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
+//! `collect`, `overview`, `usage`, `total`, `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
 //! asked through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
 //! `fold`, `gate` (how SQLite is kept), `check`, `failure`.
 
@@ -24,10 +24,13 @@ mod log_file;
 mod loose;
 mod machine_token;
 mod manifest;
+mod overview;
 mod past;
 mod readers;
 mod referrer;
+mod removed;
 mod repository;
+mod retire;
 pub mod rows;
 mod schema;
 mod tag;
@@ -35,6 +38,7 @@ mod tag;
 mod tests;
 mod total;
 pub mod transaction;
+mod usage;
 mod uses;
 mod values;
 mod writer;
@@ -43,7 +47,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
@@ -56,12 +60,15 @@ pub use self::history::TAG_HISTORY_MAX;
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
+pub use self::overview::{PastRow, RepositoryRow, TagRow};
 use self::readers::Readers;
+pub use self::removed::{RemovedPlace, Span};
 pub use self::rows::{
     BlobRow, Ended, LooseManifest, ManifestFacts, ManifestRow, NewManifest, PastTag, ReferenceKind,
     Referrer, Removal, RemovedManifest, Totals,
 };
 pub use self::transaction::{ReadTx, WriteTx};
+pub use self::usage::{Node, Use};
 use self::writer::Writer;
 use super::{Error, ErrorKind, Shard};
 use crate::clock::{Clock, SystemClock};
@@ -137,6 +144,7 @@ pub struct Catalog {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Whether a failed commit may come back with the next start.
     unclear: Arc<AtomicBool>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Catalog {
@@ -159,7 +167,7 @@ impl Catalog {
         let unclear = Arc::new(AtomicBool::new(false));
         let writer = Writer {
             connection,
-            clock: options.clock,
+            clock: Arc::clone(&options.clock),
             sync_shards,
             gate: gate.clone(),
             batch_max: options.batch_max,
@@ -184,7 +192,13 @@ impl Catalog {
             ended,
             thread: Mutex::new(Some(thread)),
             unclear,
+            clock: options.clock,
         })
+    }
+
+    /// What time it is by the clock that rows are written with.
+    pub fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     /// Runs `work` on one consistent snapshot, on this thread. A read may lie inside another read,
