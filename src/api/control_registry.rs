@@ -40,17 +40,17 @@ fn status_of(error: &AdminError) -> u16 {
         | AdminError::NeverPointed { .. }
         | AdminError::NothingThen { .. }
         | AdminError::NothingBefore { .. } => 404,
-        AdminError::Taken(_)
-        | AdminError::Exists(_)
-        | AdminError::WindowOver { .. }
-        | AdminError::UndoOff
-        | AdminError::ManifestRemoved { .. } => 409,
         AdminError::TooMany { .. }
         | AdminError::Name(_)
         | AdminError::Expiry
         | AdminError::Clock => 400,
         AdminError::Registry(Error::Store(error)) if error.kind() == ErrorKind::Full => 507,
         AdminError::Registry(Error::Store(_)) => 500,
-        AdminError::Registry(_) => 409,
+        AdminError::Taken(_)
+        | AdminError::Exists(_)
+        | AdminError::WindowOver { .. }
+        | AdminError::UndoOff
+        | AdminError::ManifestRemoved { .. }
+        | AdminError::Registry(_) => 409,
     }
 }

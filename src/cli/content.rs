@@ -1,5 +1,4 @@
-//! `coracle repo …`, `coracle tag …`, `coracle undelete` and `coracle du`: what can be typed about
-//! repositories and tags.
+//! `coracle repo …`, `tag …`, `undelete` and `du`: what can be typed about repositories and tags.
 
 use std::time::Duration;
 

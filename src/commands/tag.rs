@@ -8,9 +8,9 @@ use super::admin::{Admin, Folder};
 use super::table::{Align, Column, Table, count, mib, next, or_dash, print_pages, unexpected};
 use crate::cli::TagCommand;
 use crate::config::Settings;
-use crate::oci::RepositoryName;
+use crate::oci::{Digest, RepositoryName};
 use crate::registry::admin::{
-    Command, Earlier, HistoryView, Reply, TagView, TagsRemoved, TimeView,
+    Command, Earlier, HistoryView, Reply, TagSet, TagView, TagsRemoved, TimeView,
 };
 use crate::serve::Error;
 
@@ -47,23 +47,61 @@ pub fn run(settings: Settings, command: &TagCommand) -> Result<(), Error> {
 
 fn carry_out(admin: &Admin, command: &TagCommand) -> Result<(), Error> {
     let json = command.common().json;
-    let (command, repository) = match command.clone() {
+    let command = match command.clone() {
         TagCommand::List { repository, .. } => return list(admin, &repository, json),
-        other => asked(other),
-    };
-    let mut out = io::stdout().lock();
-    match admin.registry(command)? {
-        Reply::Tag {
+        TagCommand::Remove {
+            repository,
+            tags,
+            now,
+            ..
+        } => Command::TagRemove {
+            repository,
+            tags,
+            now,
+        },
+        TagCommand::Set {
+            repository,
             tag,
-            moved,
-            restored,
-        } if json => {
-            let mut object = json!(tag);
-            object["moved"] = json!(moved);
-            object["restored"] = json!(restored);
-            writeln!(out, "{object}")?;
-        }
-        Reply::Tag { tag, moved, .. } => tell(&mut out, &repository, &tag, moved)?,
+            to,
+            expires,
+            ..
+        } => Command::TagSet {
+            repository,
+            tag,
+            to,
+            expires_seconds: expires.map(|life| life.as_secs()),
+        },
+        TagCommand::History {
+            repository, tag, ..
+        } => Command::TagHistory { repository, tag },
+        TagCommand::Rollback {
+            repository,
+            tag,
+            to,
+            at,
+            ..
+        } => Command::TagRollback {
+            repository,
+            tag,
+            to: earlier(to, at),
+        },
+    };
+    tell(admin.registry(command)?, json)
+}
+
+fn earlier(to: Option<Digest>, at: Option<i64>) -> Earlier {
+    match (to, at) {
+        (Some(digest), _) => Earlier::Digest(digest),
+        (None, Some(at)) => Earlier::At(at),
+        (None, None) => Earlier::Before,
+    }
+}
+
+fn tell(reply: Reply, json: bool) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match reply {
+        Reply::TagSet(set) if json => writeln!(out, "{}", json!(set))?,
+        Reply::TagSet(set) => tell_set(&mut out, &set)?,
         Reply::TagsRemoved(removed) if json => writeln!(out, "{}", json!(removed))?,
         Reply::TagsRemoved(removed) => tell_removed(&mut out, &removed)?,
         Reply::History(history) if json => writeln!(out, "{}", json!(history))?,
@@ -71,73 +109,6 @@ fn carry_out(admin: &Admin, command: &TagCommand) -> Result<(), Error> {
         _ => return Err(unexpected()),
     }
     Ok(())
-}
-
-/// What is asked for, and of which repository.
-fn asked(command: TagCommand) -> (Command, RepositoryName) {
-    match command {
-        TagCommand::List { repository, .. } => {
-            let of = repository.clone();
-            let after = None;
-            (Command::Tags { repository, after }, of)
-        }
-        TagCommand::Remove {
-            repository,
-            tags,
-            now,
-            ..
-        } => {
-            let of = repository.clone();
-            let command = Command::TagRemove {
-                repository,
-                tags,
-                now,
-            };
-            (command, of)
-        }
-        TagCommand::Set {
-            repository,
-            tag,
-            to,
-            expires,
-            ..
-        } => {
-            let of = repository.clone();
-            let command = Command::TagSet {
-                repository,
-                tag,
-                to,
-                expires_seconds: expires.map(|life| life.as_secs()),
-            };
-            (command, of)
-        }
-        TagCommand::History {
-            repository, tag, ..
-        } => {
-            let of = repository.clone();
-            (Command::TagHistory { repository, tag }, of)
-        }
-        TagCommand::Rollback {
-            repository,
-            tag,
-            to,
-            at,
-            ..
-        } => {
-            let of = repository.clone();
-            let to = match (to, at) {
-                (Some(digest), _) => Earlier::Digest(digest),
-                (None, Some(at)) => Earlier::At(at),
-                (None, None) => Earlier::Before,
-            };
-            let command = Command::TagRollback {
-                repository,
-                tag,
-                to,
-            };
-            (command, of)
-        }
-    }
 }
 
 /// Prints all tags, page by page.
@@ -173,18 +144,23 @@ pub(super) fn write_rows(out: &mut impl Write, tags: &[TagView]) -> io::Result<(
     Table::new(COLUMNS).write(out, &rows)
 }
 
-fn tell(
-    out: &mut impl Write,
-    repository: &RepositoryName,
-    tag: &TagView,
-    moved: bool,
-) -> io::Result<()> {
-    let verb = if moved { "points" } else { "pointed already" };
+fn tell_set(out: &mut impl Write, set: &TagSet) -> io::Result<()> {
+    let TagSet {
+        repository,
+        tag,
+        moved,
+        restored,
+    } = set;
+    let verb = if *moved { "points" } else { "pointed already" };
     write!(
         out,
         "tag {repository}:{} {verb} to {}",
         tag.name, tag.digest
     )?;
+    if *restored > 0 {
+        let manifests = count(*restored, "manifest");
+        write!(out, ", for which {manifests} came back")?;
+    }
     match &tag.expires_at {
         Some(end) => writeln!(out, " and expires {end}"),
         None => writeln!(out),

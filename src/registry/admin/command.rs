@@ -228,7 +228,6 @@ mod tests {
             "a:b:c",
             "a@",
             "a@v1",
-            &digest,
             "localhost:5000/a",
             &format!("a:v1@{digest}"),
         ] {

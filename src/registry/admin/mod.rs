@@ -19,7 +19,7 @@ pub use command::{Command, Earlier, Target};
 pub use error::AdminError;
 pub use reply::{
     HistoryView, PastView, RemovedView, Reply, RepositoryDetail, RepositoryRemoved, RepositoryView,
-    Restored, StoreUsage, TagView, TagsRemoved, TimeView, Usage,
+    Restored, StoreUsage, TagSet, TagView, TagsRemoved, TimeView, Usage,
 };
 pub use tags::{EXPIRES_MAX, TAGS_MAX};
 

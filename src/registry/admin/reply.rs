@@ -32,15 +32,8 @@ pub enum Reply {
     },
     /// Tags that were removed.
     TagsRemoved(TagsRemoved),
-    /// A tag as it is now.
-    Tag {
-        /// The tag.
-        tag: TagView,
-        /// Whether it points to something else than before.
-        moved: bool,
-        /// Manifests that were brought back for it.
-        restored: u64,
-    },
+    /// A tag that was set, as it is now.
+    TagSet(TagSet),
     /// What a tag pointed to, the latest first.
     History(HistoryView),
     /// What was brought back.
@@ -148,6 +141,20 @@ pub struct TagView {
     pub pulled_at: Option<String>,
     /// How often it was.
     pub pulls: u64,
+}
+
+/// A tag that was set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagSet {
+    /// Its repository.
+    pub repository: String,
+    /// The tag as it is now.
+    #[serde(flatten)]
+    pub tag: TagView,
+    /// Whether it points to something else than before.
+    pub moved: bool,
+    /// Manifests that were brought back for it.
+    pub restored: u64,
 }
 
 /// Tags that were removed.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use super::image::{Extent, Image};
-use super::reply::{HistoryView, Reply, TagView, TagsRemoved, TimeView};
+use super::reply::{HistoryView, Reply, TagSet, TagView, TagsRemoved, TimeView};
 use super::{AdminError, Earlier, PAGE, Target, record, undelete};
 use crate::clock::MADE_AFTER;
 use crate::logging::Event;
@@ -116,11 +116,12 @@ impl Registry {
             &row.digest.to_string(),
         );
         let tag = self.catalog.read(|tx| view(tx, &repository, row))?;
-        Ok(Reply::Tag {
+        Ok(Reply::TagSet(TagSet {
+            repository: repository.to_string(),
             tag,
             moved,
             restored: 0,
-        })
+        }))
     }
 
     pub(super) fn show_history(
@@ -177,11 +178,12 @@ impl Registry {
             );
         }
         let tag = self.catalog.read(|tx| view(tx, &repository, row))?;
-        Ok(Reply::Tag {
+        Ok(Reply::TagSet(TagSet {
+            repository: repository.to_string(),
             tag,
             moved,
             restored,
-        })
+        }))
     }
 }
 

@@ -35,7 +35,7 @@ impl Registry {
         self.catalog.read(|tx| {
             let page = Page::of(tx.repository_rows(after, PAGE + 1)?, PAGE);
             let rows = page.items.into_iter();
-            let usages = rows.map(|row| self.repository_usage(tx, row));
+            let usages = rows.map(|row| self.repository_usage(tx, &row));
             Ok(Reply::RepositoryUsages {
                 repositories: usages.collect::<Result<_, _>>()?,
                 more: page.more,
@@ -49,7 +49,7 @@ impl Registry {
             let usage = match target {
                 Target::Repository(name) => {
                     let row = tx.repository_row(name)?.ok_or_else(unknown)?;
-                    self.repository_usage(tx, row)?
+                    self.repository_usage(tx, &row)?
                 }
                 Target::Tag(name, tag) => {
                     let row = tx.tag_row(name, tag)?.ok_or_else(unknown)?;
@@ -64,7 +64,7 @@ impl Registry {
         })
     }
 
-    fn repository_usage(&self, tx: &ReadTx<'_>, row: RepositoryRow) -> Result<Usage, Error> {
+    fn repository_usage(&self, tx: &ReadTx<'_>, row: &RepositoryRow) -> Result<Usage, Error> {
         let past = tx.past_row(&row.name)?;
         Ok(Usage {
             name: row.name.to_string(),

@@ -5,6 +5,7 @@ mod crash;
 mod forms;
 mod model;
 mod rules;
+mod undo;
 
 use std::sync::Arc;
 

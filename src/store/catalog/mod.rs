@@ -6,9 +6,10 @@
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
 //! `uses`, `manifest`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
-//! `collect`, `overview`, `usage`, `total`, `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
-//! asked through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
-//! `fold`, `gate` (how SQLite is kept), `check`, `failure`.
+//! `collect`, `overview`, `usage`, `total`, `account`, `machine_token` (what can be asked and
+//! changed), [`transaction`] (the views they are asked through), `readers` and `writer` (who runs
+//! them), `connection`, `schema`, `log_file`, `fold`, `gate` (how SQLite is kept), `check`,
+//! `failure`.
 
 mod account;
 mod blob;
