@@ -7,6 +7,7 @@ mod forms;
 mod model;
 mod rules;
 mod scrub;
+mod undo;
 
 use std::sync::Arc;
 

@@ -5,10 +5,11 @@
 //! when it fails. Nothing here knows a rule of the registry, a file of a blob or a word of HTTP.
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
-//! `uses`, `manifest`, `loose`, `past`, `referrer`, `tag`, `history`, `collect`, `total`, `scrub`,
-//! `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
-//! asked through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
-//! `index_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`, `failure`.
+//! `uses`, `manifest`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
+//! `collect`, `overview`, `usage`, `total`, `scrub`, `account`, `machine_token` (what can be asked
+//! and changed), [`transaction`] (the views they are asked through), `readers` and `writer` (who
+//! runs them), `connection`, `schema`, `log_file`, `index_file`, `fold`, `gate` (how SQLite is
+//! kept), `check`, `copy`, `failure`.
 
 mod account;
 mod blob;
@@ -26,10 +27,13 @@ mod log_file;
 mod loose;
 mod machine_token;
 mod manifest;
+mod overview;
 mod past;
 mod readers;
 mod referrer;
+mod removed;
 mod repository;
+mod retire;
 pub mod rows;
 mod schema;
 mod scrub;
@@ -38,6 +42,7 @@ mod tag;
 mod tests;
 mod total;
 pub mod transaction;
+mod usage;
 mod uses;
 mod values;
 mod writer;
@@ -46,7 +51,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
@@ -61,12 +66,15 @@ use self::index_file::IndexFile;
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
+pub use self::overview::{PastRow, RepositoryRow, TagRow};
 use self::readers::Readers;
+pub use self::removed::{RemovedPlace, Span};
 pub use self::rows::{
     BlobRow, Ended, LooseManifest, ManifestFacts, ManifestRow, NewManifest, PastTag, ReferenceKind,
     Referrer, Removal, RemovedManifest, ScrubCounts, ScrubRow, Totals,
 };
 pub use self::transaction::{ReadTx, WriteTx};
+pub use self::usage::{Node, Use};
 use self::writer::Writer;
 use super::space::Space;
 use super::{Error, ErrorKind, Shard};
@@ -148,6 +156,7 @@ pub struct Catalog {
     unclear: Arc<AtomicBool>,
     /// The last to go.
     _index: Option<IndexFile>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Catalog {
@@ -172,7 +181,7 @@ impl Catalog {
         let unclear = Arc::new(AtomicBool::new(false));
         let writer = Writer {
             connection,
-            clock: options.clock,
+            clock: Arc::clone(&options.clock),
             sync_shards,
             gate: gate.clone(),
             batch_max: options.batch_max,
@@ -199,7 +208,13 @@ impl Catalog {
             thread: Mutex::new(Some(thread)),
             unclear,
             _index: index,
+            clock: options.clock,
         })
+    }
+
+    /// What time it is by the clock that rows are written with.
+    pub fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     /// Runs `work` on one consistent snapshot, on this thread. A read may lie inside another read,

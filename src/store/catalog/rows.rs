@@ -175,6 +175,10 @@ pub struct PastTag {
     pub tag: String,
     /// The manifest.
     pub digest: Digest,
+    /// The manifest's media type.
+    pub media_type: MediaType,
+    /// The manifest's length in bytes.
+    pub size: u64,
     /// When it was set to that.
     pub set_at: SystemTime,
     /// By whom; `None` when nobody was logged in.
