@@ -169,7 +169,7 @@ impl Catalog {
         let place = Place::new(options.location);
         index_file::make_room(&place)?;
         let connection = connection::open_writer(&place, options.durability)?;
-        let index = index_file::hold(&place)?;
+        let index = index_file::hold(&place, &connection)?;
         let in_memory = matches!(place, Place::Memory(_));
         let folding = if in_memory {
             None
