@@ -5,14 +5,19 @@ use std::process::ExitCode;
 
 use coracle::auth::explain::Question;
 use coracle::cli::{
-    self, AccessCommand, CertCommand, CheckArgs, Cli, Command, ConfigCommand, ExplainArgs, GcArgs,
+    self, AccessCommand, BackupArgs, CertCommand, CheckArgs, Cli, Command, ConfigCommand,
+    ExplainArgs, GcArgs, RestoreArgs,
 };
-use coracle::commands::{access, cert, check, config, gc, serve, task, token, user, version};
+use coracle::commands::{
+    access, backup, cert, check, config, du, gc, repo, restore, serve, tag, task, token, undelete,
+    user, version,
+};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
 use coracle::registry::check::CheckOptions;
 use coracle::registry::gc::GcOptions;
+use coracle::registry::restore::RestoreOptions;
 use coracle::serve::Error;
 
 fn main() -> ExitCode {
@@ -91,8 +96,14 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Command::Check(args) => run_check(cli, args),
+        Command::Backup(args) => run_backup(cli, args),
         Command::Gc(args) => run_gc(cli, args),
         Command::GarbageCollect(args) => run_gc(cli, &args.gc),
+        Command::Restore(args) => run_restore(cli, args),
+        Command::Repo { command } => done(repo::run(store_settings(cli)?, command)),
+        Command::Tag { command } => done(tag::run(store_settings(cli)?, command)),
+        Command::Undelete(args) => done(undelete::run(store_settings(cli)?, args)),
+        Command::Du(args) => done(du::run(store_settings(cli)?, args)),
         Command::User { command } => {
             user::run(quiet_settings(cli)?, command)?;
             Ok(Exit::Ok)
@@ -111,6 +122,11 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
     }
+}
+
+fn done(outcome: Result<(), Error>) -> Result<Exit, Failure> {
+    outcome?;
+    Ok(Exit::Ok)
 }
 
 fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit, Failure> {
@@ -168,6 +184,15 @@ fn run_check(cli: &Cli, args: &CheckArgs) -> Result<Exit, Failure> {
     Ok(check::run(settings, options, output)?)
 }
 
+fn run_backup(cli: &Cli, args: &BackupArgs) -> Result<Exit, Failure> {
+    let settings = folder_settings(cli)?;
+    let output = task::Output {
+        json: args.json,
+        quiet: args.quiet,
+    };
+    Ok(backup::run(settings, &args.to, args.verify, output)?)
+}
+
 fn run_gc(cli: &Cli, args: &GcArgs) -> Result<Exit, Failure> {
     let settings = folder_settings(cli)?;
     let options = GcOptions {
@@ -183,8 +208,24 @@ fn run_gc(cli: &Cli, args: &GcArgs) -> Result<Exit, Failure> {
     Ok(gc::run(settings, options, output)?)
 }
 
-/// The settings of a command that works on a folder, whatever the server would serve from and whom
-/// it would let in.
+fn run_restore(cli: &Cli, args: &RestoreArgs) -> Result<Exit, Failure> {
+    let settings = folder_settings(cli)?;
+    let options = RestoreOptions {
+        from: args.from.clone(),
+        to: settings.storage.data,
+        link: args.link,
+        quick: args.quick,
+        partial: args.partial,
+    };
+    let output = task::Output {
+        json: args.json,
+        quiet: args.quiet,
+    };
+    Ok(restore::run(&options, output)?)
+}
+
+/// The settings of a command about a folder, whatever the server would serve from and whom it
+/// would let in.
 fn folder_settings(cli: &Cli) -> Result<Settings, ConfigError> {
     let mut settings = Settings::load(&cli.sources())?;
     let defaults = Settings::default();
@@ -202,6 +243,15 @@ fn quiet_settings(cli: &Cli) -> Result<Settings, ConfigError> {
     settings.log.access = false;
     settings.log.audit = false;
     start_log(&settings);
+    Ok(settings)
+}
+
+/// The same of a command that works on the store, whoever the server would let in.
+fn store_settings(cli: &Cli) -> Result<Settings, ConfigError> {
+    let defaults = Settings::default();
+    let mut settings = quiet_settings(cli)?;
+    settings.auth = defaults.auth;
+    settings.token = defaults.token;
     Ok(settings)
 }
 

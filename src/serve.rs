@@ -16,7 +16,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::api::control::Control;
-use crate::api::jobs::{Jobs, Room, gc, sweep};
+use crate::api::jobs::{Jobs, Room, gc, relief, sweep};
+use crate::api::scrub::{ScrubOptions, Scrubber};
 use crate::api::{self, Api, limiter, owners};
 use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
@@ -29,7 +30,7 @@ use crate::store::layout::Layout;
 pub use error::{Error, is_locked};
 use serving::{ControlServer, reload_hooks};
 pub use serving::{ReloadHook, Reloader, Serving, write_ready_file};
-use store::{open_blobs, open_catalog};
+use store::{open_blobs, open_catalog, open_space};
 
 /// Worker threads of the control socket: one that works, one that answers meanwhile.
 const CONTROL_WORKERS_MAX: usize = 2;
@@ -62,12 +63,15 @@ impl Coracle {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let layout = (!settings.storage.memory).then(|| Layout::new(&settings.storage.data));
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
-        let blobs = open_blobs(&settings, layout.as_ref())?;
-        let catalog = Arc::new(open_catalog(&settings, layout.as_ref(), &clock, &blobs)?);
+        // First: on a full disk it makes the room in which the others are opened.
+        let space = open_space(&settings, layout.as_ref())?;
+        let blobs = open_blobs(&settings, layout.as_ref(), &space)?;
+        let catalog = open_catalog(&settings, layout.as_ref(), &clock, &blobs, &space)?;
+        let catalog = Arc::new(catalog);
         let options = rules(&settings);
         let registry =
             Registry::with_clock(Arc::clone(&catalog), blobs, options, Arc::clone(&clock));
-        let registry = Arc::new(registry);
+        let registry = Arc::new(registry.with_space(space));
         let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
         let auth = Arc::new(auth);
         let options = api_options(&settings);
@@ -138,13 +142,25 @@ impl Coracle {
             .as_ref()
             .map(|layout| self.bind_control(layout))
             .transpose()?;
+        self.registry.space().keep_ballast();
         let jobs = Jobs::start(self.rooms())?;
+        let scrub = ScrubOptions {
+            period: self.settings.scrub.period_seconds,
+            bytes_per_second_max: self.settings.scrub.bytes_per_second_max,
+        };
+        let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
+        // What is in memory only cannot rot on a disk.
+        let scrub = self
+            .layout
+            .is_some()
+            .then(|| Scrubber::start(registry, clock, scrub));
         let watch = tls.as_ref().map(|tls| tls.watch(CERTIFICATES_INTERVAL));
         Ok(Serving {
             server,
             control,
             reload: Arc::new(reload_hooks(tls, Arc::clone(&self.auth))),
             _jobs: jobs,
+            _scrub: scrub.transpose()?.flatten(),
             _watch: watch.transpose()?,
         })
     }
@@ -154,33 +170,49 @@ impl Coracle {
     /// # Errors
     /// The fold failed; nothing that was acknowledged is lost.
     pub fn close(self) -> Result<(), Error> {
-        Ok(self.registry.catalog().close(CLOSE_PATIENCE)?)
+        let closed = self.registry.catalog().close(CLOSE_PATIENCE);
+        self.registry.space().keep_ballast_for_next_start();
+        Ok(closed?)
     }
 
-    /// What is done in the background.
+    /// What is done in the background, beside the scrub.
     fn rooms(&self) -> Vec<Room> {
+        let uploads = &self.settings.uploads;
         let options = sweep::SweepOptions {
-            interval: self.settings.uploads.sweep_seconds,
-            upload_age: self.settings.uploads.expire_seconds,
+            interval: uploads.sweep_seconds,
+            upload_age: uploads.expire_seconds,
             orphan_age: self.settings.storage.orphan_expire_seconds,
         };
-        let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
-        let mut rooms = vec![Room {
-            name: "sweep",
-            jobs: vec![sweep::job(registry, clock, options)],
-        }];
+        let [sweeping, relieving, collecting] = [(); 3].map(|()| Arc::clone(&self.registry));
+        let mut rooms = Vec::new();
+        let mut waker = None;
         if self.settings.gc.enabled {
-            let interval = self.settings.gc.interval_seconds;
+            let mut job = gc::job(collecting, self.settings.gc.interval_seconds);
+            waker = Some(job.waker());
             rooms.push(Room {
                 name: "collect",
-                jobs: vec![gc::job(Arc::clone(&self.registry), interval)],
+                jobs: vec![job],
             });
         }
+        let relief = relief::ReliefOptions {
+            upload_age: uploads.expire_seconds,
+            idle_age: uploads.low_water_idle_seconds,
+        };
+        rooms.push(Room {
+            name: "sweep",
+            jobs: vec![
+                sweep::job(sweeping, Arc::clone(&self.clock), options),
+                relief::job(relieving, Arc::clone(&self.clock), relief, waker),
+            ],
+        });
         rooms
     }
 
     fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
-        let handler = Arc::new(Control::new(&self.registry, Arc::clone(&self.auth)));
+        let handler = Arc::new(Control::new(
+            Arc::clone(&self.registry),
+            Arc::clone(&self.auth),
+        ));
         let limits = Limits {
             workers_max: CONTROL_WORKERS_MAX,
             workers_min: 1,

@@ -1,16 +1,18 @@
 //! The control socket: what the command line asks of a running server.
 //!
 //! The socket's file permissions are its only guard, so it is never served on a network address.
-//! Long tasks are started and followed under their names (`control_tasks`): `/check`, `/gc`.
-//! `POST /accounts` does something to accounts (`control_accounts`).
+//! Long tasks are started and followed under their names (`control_tasks`): `/check`,
+//! `/backup`, `/gc`.
+//! `POST /accounts` does something to accounts (`control_accounts`), `POST /registry` to
+//! repositories and tags (`control_registry`).
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::control_accounts;
 use super::control_tasks::Task;
 use super::respond::json_body;
+use super::{control_accounts, control_registry};
 use crate::auth::action::ActionError;
 use crate::auth::explain::Question;
 use crate::auth::{Authenticator, Subject};
@@ -50,16 +52,19 @@ impl Asked {
 
 /// The handler of the control socket.
 pub struct Control {
+    registry: Arc<Registry>,
     auth: Arc<Authenticator>,
     tasks: Vec<Task>,
 }
 
 impl Control {
     /// Serves `registry`, its accounts and its rules.
-    pub fn new(registry: &Arc<Registry>, auth: Arc<Authenticator>) -> Self {
+    pub fn new(registry: Arc<Registry>, auth: Arc<Authenticator>) -> Self {
+        let tasks = tasks(&registry);
         Self {
+            registry,
             auth,
-            tasks: tasks(registry),
+            tasks,
         }
     }
 
@@ -85,9 +90,10 @@ impl Control {
 
 /// The long tasks that a running registry can be asked for.
 fn tasks(registry: &Arc<Registry>) -> Vec<Task> {
-    let (checked, collected) = (Arc::clone(registry), Arc::clone(registry));
+    let [checked, saved, collected] = [(); 3].map(|()| Arc::clone(registry));
     vec![
         Task::new("check", move |options, tell| checked.check(options, tell)),
+        Task::new("backup", move |options, tell| saved.backup(&options, tell)),
         Task::new("gc", move |options, tell| collected.collect(options, tell)),
     ]
 }
@@ -101,6 +107,7 @@ impl Handler for Control {
             (Method::Post, "/accounts") => {
                 control_accounts::run(self.auth.logins().map(Arc::as_ref), request)
             }
+            (Method::Post, "/registry") => control_registry::run(&self.registry, request),
             (Method::Post, "/access/explain") => self.explain(request),
             _ => refuse(
                 404,

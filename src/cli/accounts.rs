@@ -8,9 +8,9 @@ use clap::{Args, Subcommand};
 use crate::auth::accounts::EXPIRES_MAX;
 use crate::auth::{Action, Glob};
 
-/// Where the accounts are, and how the outcome is told.
+/// Where the data is, and how the outcome is told.
 #[derive(Args, Clone, Debug, Default)]
-pub struct AccountArgs {
+pub struct FolderArgs {
     /// The folder of the data
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<OsString>,
@@ -27,7 +27,7 @@ pub struct UserNameArgs {
     pub name: String,
     /// Where and how.
     #[command(flatten)]
-    pub common: AccountArgs,
+    pub common: FolderArgs,
 }
 
 /// `coracle user …`.
@@ -49,7 +49,7 @@ pub enum UserCommand {
         no_password: bool,
         /// Where and how.
         #[command(flatten)]
-        common: AccountArgs,
+        common: FolderArgs,
     },
     /// Set a user's password, which is asked for
     Passwd {
@@ -61,7 +61,7 @@ pub enum UserCommand {
         password_stdin: bool,
         /// Where and how.
         #[command(flatten)]
-        common: AccountArgs,
+        common: FolderArgs,
     },
     /// Let a user and the user's tokens in no more
     Disable(UserNameArgs),
@@ -70,7 +70,7 @@ pub enum UserCommand {
     /// Remove a user, and the tokens that act for the user
     Remove(UserNameArgs),
     /// List all users
-    List(AccountArgs),
+    List(FolderArgs),
     /// Show the groups of a user, or set them: exactly these
     Groups {
         /// The user
@@ -84,7 +84,7 @@ pub enum UserCommand {
         none: bool,
         /// Where and how.
         #[command(flatten)]
-        common: AccountArgs,
+        common: FolderArgs,
     },
 }
 
@@ -121,10 +121,10 @@ pub enum TokenCommand {
         owner: Option<String>,
         /// Where and how.
         #[command(flatten)]
-        common: AccountArgs,
+        common: FolderArgs,
     },
     /// List all tokens, without their secrets
-    List(AccountArgs),
+    List(FolderArgs),
     /// End a token
     Revoke {
         /// The token
@@ -132,13 +132,13 @@ pub enum TokenCommand {
         name: String,
         /// Where and how.
         #[command(flatten)]
-        common: AccountArgs,
+        common: FolderArgs,
     },
 }
 
 impl UserCommand {
     /// Where and how.
-    pub const fn common(&self) -> &AccountArgs {
+    pub const fn common(&self) -> &FolderArgs {
         match self {
             Self::Add { common, .. }
             | Self::Passwd { common, .. }
@@ -153,7 +153,7 @@ impl UserCommand {
 
 impl TokenCommand {
     /// Where and how.
-    pub const fn common(&self) -> &AccountArgs {
+    pub const fn common(&self) -> &FolderArgs {
         match self {
             Self::Create { common, .. } | Self::Revoke { common, .. } | Self::List(common) => {
                 common
@@ -177,7 +177,7 @@ fn action(text: &str) -> Result<String, String> {
 }
 
 /// A time with its unit: seconds, minutes, hours, days or weeks.
-fn life(text: &str) -> Result<Duration, String> {
+pub(super) fn life(text: &str) -> Result<Duration, String> {
     const UNITS: [(char, u64); 5] = [
         ('s', 1),
         ('m', 60),

@@ -84,17 +84,6 @@ impl Registry {
         Ok(())
     }
 
-    /// Removes the file of a blob whose row went, or that has its bytes in its row; false when it
-    /// stays for now, because the row may come back. The caller holds the digest's lock, and the
-    /// change of the row is committed.
-    pub(super) fn remove_file(&self, digest: &Digest) -> Result<bool, Error> {
-        if self.catalog.is_unclear() {
-            return Ok(false);
-        }
-        self.blobs.remove(digest)?;
-        Ok(true)
-    }
-
     /// Whether the repository holds a blob that can be served.
     pub(super) fn holds(
         &self,

@@ -3,16 +3,24 @@
 //! It decides over the store and knows no word of HTTP: no header, no status, no query. Every
 //! operation takes parsed words (`oci`) and gives back a value or one [`Error`].
 
+pub mod admin;
 pub mod ages;
+pub mod backup;
 pub mod blobs;
 pub mod check;
+pub mod copies;
 mod error;
 pub mod gc;
+pub mod history;
+mod inspect;
 mod leases;
 pub mod manifests;
 mod progress;
 mod pushing;
 pub mod referrers;
+mod removals;
+pub mod restore;
+pub mod scrub;
 pub mod sweep;
 pub mod tags;
 #[cfg(test)]
@@ -28,11 +36,13 @@ pub use progress::{Counted, Progress, Tell};
 use self::ages::ClockWatch;
 use self::leases::Leases;
 use self::pushing::Pushing;
+use self::removals::Removals;
 use crate::clock::{Clock, SystemClock};
 use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
 use crate::store::catalog::{BlobRow, Catalog, Removal, Totals};
 use crate::store::locks::DigestLocks;
+use crate::store::space::{Claim, Space};
 use crate::store::{self, ErrorKind, content};
 
 /// What an operator decides about the rules.
@@ -87,8 +97,13 @@ pub struct Registry {
     watch: Mutex<ClockWatch>,
     /// One collection at a time.
     collecting: Mutex<()>,
+    space: Arc<Space>,
+    removals: Removals,
     options: Options,
 }
+
+/// What a row takes in the catalog beyond the content that it holds, with its indexes, in bytes.
+const ROW_BYTES: u64 = 4 << 10;
 
 /// A part of a list in its order, and whether more follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,8 +146,36 @@ impl Registry {
             clock,
             watch: Mutex::default(),
             collecting: Mutex::new(()),
+            space: Space::unlimited(),
+            removals: Removals::default(),
             options,
         }
+    }
+
+    /// The same, where pushes leave a reserve of `space` free. The blobs take their room from it
+    /// by themselves.
+    #[must_use]
+    pub fn with_space(self, space: Arc<Space>) -> Self {
+        Self { space, ..self }
+    }
+
+    /// The room of the file system below.
+    pub const fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+
+    /// Refuses what has no room above the reserve, before its `bytes` travel.
+    ///
+    /// # Errors
+    /// [`Error::Store`] of kind `Full`, with figures.
+    pub fn require_room(&self, bytes: u64) -> Result<(), Error> {
+        drop(self.claim_row(bytes)?);
+        Ok(())
+    }
+
+    /// Room for a row that holds `bytes` of content, until it is committed.
+    fn claim_row(&self, bytes: u64) -> Result<Claim, Error> {
+        Ok(self.space.claim_all(bytes.saturating_add(ROW_BYTES))?)
     }
 
     /// The rules in force.

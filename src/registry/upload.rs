@@ -40,6 +40,7 @@ impl Registry {
         repository: &RepositoryName,
         algorithm: Algorithm,
     ) -> Result<UploadId, Error> {
+        self.require_room(0)?;
         let id = UploadId::random()?;
         let key = UploadKey {
             repository: repository.clone(),
@@ -167,6 +168,7 @@ impl Registry {
         if !self.holds(&from, &digest)? {
             return Ok(false);
         }
+        let _room = self.claim_row(0)?;
         self.catalog.write(move |tx| {
             let held = tx
                 .repository_blob(&from, &digest)?

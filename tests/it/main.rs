@@ -12,6 +12,7 @@
 mod access;
 mod accounts;
 mod auth;
+mod backup;
 mod catalog;
 mod cli;
 mod clients;
@@ -30,6 +31,7 @@ mod pull;
 mod push;
 mod referrers;
 mod restart;
+mod scrub;
 mod start;
 #[allow(
     dead_code,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Job, Stop};
+use super::{Job, Turn};
 use crate::registry::Registry;
 use crate::registry::gc::GcReport;
 
@@ -14,15 +14,15 @@ const LOOKING_PART: u32 = 100;
 /// The job, done each `interval`.
 pub fn job(registry: Arc<Registry>, interval: Duration) -> Job {
     let mut doubted = None;
-    Job::new(interval, move |stop| {
+    Job::new(interval, move |turn| {
         let started = Instant::now();
-        let took_nothing = match registry.collect_due(&|| stop.is_set()) {
+        let took_nothing = match registry.collect_due(&|| turn.is_over()) {
             Ok(report) => {
                 tell_of_doubt(&mut doubted, report.clock.as_ref());
                 if report.clock.is_none() {
                     note_time(&registry);
                 }
-                tell(&report, stop);
+                tell(&report, turn);
                 !report.did_something()
             }
             Err(error) => {
@@ -54,7 +54,7 @@ fn tell_of_doubt(before: &mut Option<String>, doubt: Option<&String>) {
     *before = doubt.cloned();
 }
 
-fn tell(report: &GcReport, stop: &Stop) {
+fn tell(report: &GcReport, turn: &Turn<'_>) {
     if report.did_something() {
         log::info!(
             "collected {} blobs with {} bytes and {} manifests in {} ms{}",
@@ -62,7 +62,7 @@ fn tell(report: &GcReport, stop: &Stop) {
             report.bytes,
             report.manifests,
             report.duration_ms,
-            if stop.is_set() { ", not all" } else { "" }
+            if turn.is_over() { ", not all" } else { "" }
         );
     }
 }

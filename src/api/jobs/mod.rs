@@ -2,9 +2,10 @@
 //! they are told to stop.
 //!
 //! What a job does is in a file of its own; here is only when. A job that may take long has a room
-//! to itself and asks [`Stop`] between its steps. Whoever needs a job at once wakes it.
+//! to itself and asks [`Turn::is_over`] between its steps. Whoever needs a job at once wakes it.
 
 pub mod gc;
+pub mod relief;
 pub mod sweep;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, bounded, never};
 /// A job that comes again and again.
 pub struct Job {
     /// Does it once, and says when it is to be done next.
-    run: Box<dyn FnMut(&Stop) -> Duration + Send>,
+    run: Box<dyn FnMut(&Turn<'_>) -> Duration + Send>,
     first: Duration,
     woken: Receiver<()>,
 }
@@ -35,8 +36,12 @@ pub struct Jobs {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Whether the jobs are to end.
-pub struct Stop(Receiver<()>);
+/// One time that a job is done.
+pub struct Turn<'t> {
+    /// Whether somebody has asked for it.
+    pub woken: bool,
+    stop: &'t Receiver<()>,
+}
 
 /// Has a job done at once, from any thread.
 #[derive(Clone)]
@@ -44,12 +49,19 @@ pub struct Waker(Arc<Sender<()>>);
 
 impl Job {
     /// A job that is done for the first time after `first`, and then as it says itself.
-    pub fn new(first: Duration, run: impl FnMut(&Stop) -> Duration + Send + 'static) -> Self {
+    pub fn new(first: Duration, run: impl FnMut(&Turn<'_>) -> Duration + Send + 'static) -> Self {
         Self {
             run: Box::new(run),
             first,
             woken: never(),
         }
+    }
+
+    /// Has whoever sends to this channel wake it.
+    #[must_use]
+    pub fn woken_by(mut self, woken: Receiver<()>) -> Self {
+        self.woken = woken;
+        self
     }
 
     /// What wakes it. A call while it is at work has it done once more.
@@ -68,10 +80,10 @@ impl Waker {
     }
 }
 
-impl Stop {
-    /// Whether it is time to end.
-    pub fn is_set(&self) -> bool {
-        matches!(self.0.try_recv(), Err(TryRecvError::Disconnected))
+impl Turn<'_> {
+    /// Whether the jobs are to end.
+    pub fn is_over(&self) -> bool {
+        matches!(self.stop.try_recv(), Err(TryRecvError::Disconnected))
     }
 }
 
@@ -88,7 +100,7 @@ impl Jobs {
             threads: Vec::new(),
         };
         for Room { name, jobs: work } in rooms {
-            let stop = Stop(stopped.clone());
+            let stop = stopped.clone();
             let thread = thread::Builder::new()
                 .name(name.to_owned())
                 .stack_size(256 << 10)
@@ -109,39 +121,41 @@ impl Drop for Jobs {
     }
 }
 
-fn run(mut jobs: Vec<Job>, stop: &Stop) {
+fn run(mut jobs: Vec<Job>, stop: &Receiver<()>) {
     let start = Instant::now();
     let mut due: Vec<Instant> = jobs.iter().map(|job| start + job.first).collect();
-    while let Some(at) = wait(&mut jobs, &due, stop) {
-        let next = (jobs[at].run)(stop);
+    while let Some((at, woken)) = wait(&mut jobs, &due, stop) {
+        let turn = Turn { woken, stop };
+        let next = (jobs[at].run)(&turn);
         due[at] = Instant::now() + next;
-        if stop.is_set() {
+        if turn.is_over() {
             return;
         }
     }
 }
 
-/// Waits for the next job that is due or woken; `None` when it is time to end.
-fn wait(jobs: &mut [Job], due: &[Instant], stop: &Stop) -> Option<usize> {
+/// Waits for the next job that is due or woken, and tells which of the two; `None` when it is time
+/// to end.
+fn wait(jobs: &mut [Job], due: &[Instant], stop: &Receiver<()>) -> Option<(usize, bool)> {
     loop {
         let (at, when) = due.iter().enumerate().min_by_key(|(_, when)| **when)?;
         let mut select = Select::new();
-        select.recv(&stop.0);
+        select.recv(stop);
         for job in jobs.iter() {
             select.recv(&job.woken);
         }
         let Ok(ready) = select.select_deadline(*when) else {
-            return Some(at);
+            return Some((at, false));
         };
         let index = ready.index();
         if index == 0 {
             // It is never sent to: its other end is gone.
-            let _ = ready.recv(&stop.0);
+            let _ = ready.recv(stop);
             return None;
         }
         let woken = index - 1;
         if ready.recv(&jobs[woken].woken).is_ok() {
-            return Some(woken);
+            return Some((woken, true));
         }
         // Nobody is left to wake it.
         jobs[woken].woken = never();
@@ -165,7 +179,8 @@ mod tests {
             own.send(("often", often)).expect("somebody looks");
             if often < 3 { Duration::ZERO } else { NEVER }
         });
-        let mut second = Job::new(NEVER, move |_| {
+        let mut second = Job::new(NEVER, move |turn| {
+            assert!(turn.woken);
             done.send(("woken", 0)).expect("somebody looks");
             NEVER
         });
@@ -188,9 +203,9 @@ mod tests {
     #[test]
     fn a_long_job_is_told_to_stop() {
         let (begun, began) = unbounded();
-        let long = Job::new(Duration::ZERO, move |stop| {
+        let long = Job::new(Duration::ZERO, move |turn| {
             begun.send(()).expect("somebody looks");
-            while !stop.is_set() {
+            while !turn.is_over() {
                 thread::yield_now();
             }
             Duration::ZERO

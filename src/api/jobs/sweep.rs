@@ -30,9 +30,9 @@ pub fn job(registry: Arc<Registry>, clock: Arc<dyn Clock>, options: SweepOptions
     let mut next = 0;
     Job::new(options.interval, move |_| {
         let end = (next + visit).min(shards.len());
-        if may_sweep(&registry, options) {
+        if are_ages_believed(&registry, options.upload_age) {
             let now = clock.now();
-            expire_uploads(&registry, now, options);
+            expire_uploads(&registry, now, options.upload_age);
             sweep_orphans(&registry, now, options, &shards[next..end]);
         }
         next = if end == shards.len() { 0 } else { end };
@@ -42,8 +42,8 @@ pub fn job(registry: Arc<Registry>, clock: Arc<dyn Clock>, options: SweepOptions
 
 /// Whether ages can be believed: files carry the time of the clock that was right or wrong when
 /// they were written.
-fn may_sweep(registry: &Registry, options: SweepOptions) -> bool {
-    match registry.doubt_about_ages(options.upload_age) {
+pub(super) fn are_ages_believed(registry: &Registry, age: Duration) -> bool {
+    match registry.doubt_about_ages(age) {
         Ok(None) => {
             if let Err(error) = registry.note_time() {
                 log::warn!("the time could not be noted: {error}");
@@ -61,8 +61,9 @@ fn may_sweep(registry: &Registry, options: SweepOptions) -> bool {
     }
 }
 
-fn expire_uploads(registry: &Registry, now: SystemTime, options: SweepOptions) {
-    let Some(before) = now.checked_sub(options.upload_age) else {
+/// Removes the upload sessions of this age.
+pub(super) fn expire_uploads(registry: &Registry, now: SystemTime, age: Duration) {
+    let Some(before) = now.checked_sub(age) else {
         return;
     };
     match registry.expire_uploads(before) {

@@ -5,36 +5,44 @@
 //! when it fails. Nothing here knows a rule of the registry, a file of a blob or a word of HTTP.
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
-//! `uses`, `manifest`, `loose`, `past`, `referrer`, `tag`, `history`, `collect`, `total`,
-//! `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
-//! asked through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
-//! `fold`, `gate` (how SQLite is kept), `check`, `failure`.
+//! `uses`, `manifest`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
+//! `collect`, `overview`, `usage`, `total`, `scrub`, `account`, `machine_token` (what can be asked
+//! and changed), [`transaction`] (the views they are asked through), `readers` and `writer` (who
+//! runs them), `connection`, `schema`, `log_file`, `index_file`, `fold`, `gate` (how SQLite is
+//! kept), `check`, `copy`, `failure`.
 
 mod account;
 mod blob;
 mod check;
 mod collect;
 mod connection;
+mod copy;
 mod failure;
 mod fold;
 mod gate;
 mod history;
+mod index_file;
 mod job;
 mod log_file;
 mod loose;
 mod machine_token;
 mod manifest;
+mod overview;
 mod past;
 mod readers;
 mod referrer;
+mod removed;
 mod repository;
+mod retire;
 pub mod rows;
 mod schema;
+mod scrub;
 mod tag;
 #[cfg(test)]
 mod tests;
 mod total;
 pub mod transaction;
+mod usage;
 mod uses;
 mod values;
 mod writer;
@@ -43,26 +51,32 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 pub use self::account::UserRow;
 pub use self::collect::{BlobUses, Collectable};
 use self::connection::Place;
+pub use self::copy::{CatalogCopy, has_log};
 use self::fold::Folding;
 use self::gate::Gate;
 pub use self::history::{Forgotten, TAG_HISTORY_MAX};
+use self::index_file::IndexFile;
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
+pub use self::overview::{PastRow, RepositoryRow, TagRow};
 use self::readers::Readers;
+pub use self::removed::{RemovedPlace, Span};
 pub use self::rows::{
     BlobRow, Ended, LooseManifest, ManifestFacts, ManifestRow, NewManifest, PastManifest, PastTag,
-    ReferenceKind, Referrer, Removal, RemovedManifest, Totals,
+    ReferenceKind, Referrer, Removal, RemovedManifest, ScrubCounts, ScrubRow, Totals,
 };
 pub use self::transaction::{ReadTx, WriteTx};
+pub use self::usage::{Node, Use};
 use self::writer::Writer;
+use super::space::Space;
 use super::{Error, ErrorKind, Shard};
 use crate::clock::{Clock, SystemClock};
 
@@ -101,6 +115,8 @@ pub struct Options<'a> {
     pub queue_max: usize,
     /// How many writes share one commit at most.
     pub batch_max: usize,
+    /// The room of the file system, whose ballast is given up when a commit finds none.
+    pub space: Arc<Space>,
     /// How long a blob that nothing uses yet is kept from the collection.
     pub blob_grace: Duration,
 }
@@ -122,6 +138,7 @@ impl<'a> Options<'a> {
             clock: Arc::new(SystemClock),
             queue_max: Self::QUEUE_MAX,
             batch_max: Self::BATCH_MAX,
+            space: Space::unlimited(),
             blob_grace: Self::BLOB_GRACE,
         }
     }
@@ -139,6 +156,9 @@ pub struct Catalog {
     unclear: Arc<AtomicBool>,
     /// Closures that the writer has run.
     written: Arc<AtomicU64>,
+    /// The last to go.
+    _index: Option<IndexFile>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Catalog {
@@ -149,7 +169,9 @@ impl Catalog {
     /// ours, `Denied`, `Full`, `Locked`, `Io`; the sentence names what to do.
     pub fn open(options: Options<'_>, sync_shards: SyncShards) -> Result<Self, Error> {
         let place = Place::new(options.location);
+        index_file::make_room(&place)?;
         let connection = connection::open_writer(&place, options.durability)?;
+        let index = index_file::hold(&place, &connection)?;
         let in_memory = matches!(place, Place::Memory(_));
         let folding = if in_memory {
             None
@@ -162,11 +184,12 @@ impl Catalog {
         let written = Arc::new(AtomicU64::new(0));
         let writer = Writer {
             connection,
-            clock: options.clock,
+            clock: Arc::clone(&options.clock),
             sync_shards,
             gate: gate.clone(),
             batch_max: options.batch_max,
-            log_file: LogFile::new(folding),
+            log_file: LogFile::new(folding, Arc::clone(&options.space)),
+            space: options.space,
             durability: options.durability,
             blob_grace: options.blob_grace,
             unclear: Arc::clone(&unclear),
@@ -189,7 +212,14 @@ impl Catalog {
             thread: Mutex::new(Some(thread)),
             unclear,
             written,
+            _index: index,
+            clock: options.clock,
         })
+    }
+
+    /// What time it is by the clock that rows are written with.
+    pub fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     /// Runs `work` on one consistent snapshot, on this thread. A read may lie inside another read,

@@ -4,8 +4,8 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::store::catalog::{
-    account, blob, collect, history, loose, machine_token, manifest, past, referrer, repository,
-    schema, tag as tags, total, uses,
+    account, blob, collect, history, loose, machine_token, manifest, overview, past, referrer,
+    removed, repository, retire, schema, tag as tags, total, usage, uses,
 };
 
 /// A bare database with the newest schema.
@@ -35,11 +35,16 @@ fn no_statement_scans_a_table_or_sorts() {
         loose::STATEMENTS,
         machine_token::STATEMENTS,
         manifest::STATEMENTS,
+        overview::STATEMENTS,
         past::STATEMENTS,
         referrer::STATEMENTS,
+        removed::STATEMENTS,
         repository::STATEMENTS,
+        scrub::STATEMENTS,
+        retire::STATEMENTS,
         tags::STATEMENTS,
         total::STATEMENTS,
+        usage::STATEMENTS,
         uses::STATEMENTS,
     ];
     for (name, sql) in files.into_iter().flatten() {
@@ -134,7 +139,7 @@ fn every_foreign_key_has_an_index_on_its_side() {
             assert!(found, "{table}.{child}");
         }
     }
-    assert_eq!(keys, 14);
+    assert_eq!(keys, 15);
 }
 
 #[test]
