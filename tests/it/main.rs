@@ -22,6 +22,7 @@ mod docs;
 mod errors;
 mod explain;
 mod fulldisk;
+mod gc;
 mod heal;
 mod log;
 mod mount;

@@ -31,8 +31,8 @@ pub(super) struct Plan {
     loose: HashSet<i64>,
     /// Blobs of the queue that would be gone, and their bytes.
     pub(super) queued: (u64, u64),
-    /// Bytes of blobs that only pasts hold and that would be gone.
-    pub(super) past_bytes: u64,
+    /// Bytes of blobs that only what can be brought back needs, and that would be gone.
+    pub(super) undo_bytes: u64,
 }
 
 /// A blob that some repositories would not hold any more.
@@ -43,6 +43,7 @@ struct Going {
     links: u64,
     past: u64,
     queued: u64,
+    queued_past: u64,
 }
 
 impl Run<'_> {
@@ -70,8 +71,10 @@ impl Run<'_> {
                     plan.queued.0 += 1;
                     plan.queued.1 += going.size;
                 }
-                if going.past == going.links {
-                    plan.past_bytes += going.size;
+                let visible = going.links - going.past;
+                let visible_queued = going.queued - going.queued_past;
+                if visible == visible_queued && going.queued < going.links {
+                    plan.undo_bytes += going.size;
                 }
             }
         }
@@ -218,6 +221,7 @@ impl Run<'_> {
                 going.links += 1;
                 going.past += u64::from(item.name.is_none());
                 going.queued += 1;
+                going.queued_past += u64::from(item.name.is_none());
             }
         }
     }

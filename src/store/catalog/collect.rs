@@ -57,6 +57,8 @@ pub struct Collectable {
     pub size: u64,
     /// How many repositories and pasts hold it, this one included.
     pub holders: u64,
+    /// How many of these are pasts.
+    pub pasts: u64,
 }
 
 impl ReadTx<'_> {
@@ -85,6 +87,7 @@ impl ReadTx<'_> {
                 digest: row.get(2)?,
                 size: row.get::<_, Count>(3)?.0,
                 holders: row.get::<_, Count>(4)?.0 + row.get::<_, Count>(5)?.0,
+                pasts: row.get::<_, Count>(5)?.0,
                 name: row.get(6)?,
             })
         };
