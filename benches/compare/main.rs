@@ -13,6 +13,7 @@
 mod client;
 mod content;
 mod fill;
+mod fill_images;
 mod flood;
 mod load;
 mod loopfs;

@@ -94,6 +94,16 @@ pub struct Scale {
     pub idle_connections: usize,
     /// Images pushed while flushes are counted.
     pub flush_pushes: usize,
+    /// Images that are deleted and collected.
+    pub images_deleted: usize,
+    /// The same for docker-registry, which takes longer.
+    pub images_deleted_peer: usize,
+    /// How long pushes are measured without a collection.
+    pub pushes_alone_ms: u64,
+    /// The grace of that collection, which it waits after a start.
+    pub grace_s: u64,
+    /// Tags that go with a manifest that is deleted.
+    pub tags_deleted: usize,
 }
 
 impl Scale {
@@ -115,6 +125,11 @@ impl Scale {
         uploads_pace_ms: 15_000,
         idle_connections: 10_000,
         flush_pushes: 64,
+        images_deleted: 100_000,
+        images_deleted_peer: 5_000,
+        pushes_alone_ms: 20_000,
+        grace_s: 30,
+        tags_deleted: 10_000,
     };
 
     const QUICK: Self = Self {
@@ -135,5 +150,10 @@ impl Scale {
         uploads_pace_ms: 300,
         idle_connections: 200,
         flush_pushes: 8,
+        images_deleted: 400,
+        images_deleted_peer: 50,
+        pushes_alone_ms: 500,
+        grace_s: 2,
+        tags_deleted: 200,
     };
 }

@@ -1,6 +1,7 @@
 //! The rows of the table, in its order, and what they share: servers that take turns.
 
 mod auth;
+mod collect;
 mod flushes;
 mod listing;
 mod memory;
@@ -157,6 +158,16 @@ const ROWS: &[Row] = &[
         id: "flushes",
         work: "flushes to the device per push of a config, 3 layers and a manifest",
         measure: flushes::flushes,
+    },
+    Row {
+        id: "collect",
+        work: "collect 100,000 manifests and 500,000 blobs while 8 clients push",
+        measure: collect::collect,
+    },
+    Row {
+        id: "delete-tagged",
+        work: "DELETE by digest of a manifest with 10,000 tags",
+        measure: collect::delete_tagged,
     },
     Row {
         id: "binary-size",

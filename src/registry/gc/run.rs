@@ -1,7 +1,7 @@
 //! One run of the collection.
 
 use std::collections::HashSet;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::batch::{self, Keepers, Removed, Taken};
 use super::pace::Pace;
@@ -37,6 +37,8 @@ pub(super) struct Run<'r> {
     pub(super) tell: &'r mut Tell<'r>,
     stop: &'r dyn Fn() -> bool,
     pace: Pace,
+    /// When it began, by steady time.
+    begun: Duration,
     /// Blobs that were due and left.
     pub(super) kept: u64,
     pub(super) planned: Option<Plan>,
@@ -92,6 +94,7 @@ impl<'r> Run<'r> {
             tell,
             stop,
             pace: Pace::new(),
+            begun: registry.clock.steady(),
             kept: 0,
             planned: None,
         })
@@ -119,7 +122,10 @@ impl<'r> Run<'r> {
             while self.remove_loose()? > 0 {}
         }
         if let Some(until) = self.until {
-            self.take_blobs(until)?;
+            // What was set free just now is due as well. Time goes on steadily, whatever a clock
+            // that is set meanwhile says.
+            let passed = self.registry.clock.steady().saturating_sub(self.begun);
+            self.take_blobs(until.checked_add(passed).unwrap_or(until))?;
         }
         Ok(())
     }

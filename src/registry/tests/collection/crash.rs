@@ -63,7 +63,7 @@ fn work(registry: &Registry) -> Acknowledged {
         delete_untagged: true,
         ..NOW
     };
-    let mut collect = |done: &mut Acknowledged| {
+    let collect = |done: &mut Acknowledged| {
         done.collections += usize::from(registry.collect(all, &mut |_| ()).is_ok());
     };
     push(registry, "v1", &[one, two], &mut done);
