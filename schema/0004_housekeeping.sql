@@ -242,12 +242,10 @@ END;
 
 CREATE TRIGGER blob_resized AFTER UPDATE OF size ON blob WHEN old.size <> new.size BEGIN
     UPDATE repository SET blob_bytes = blob_bytes - old.size + new.size,
-        alone_bytes = alone_bytes + iif(
-            iif(is_past = 0, new.holders = 1, new.holders = 0 AND new.pasts = 1),
-            new.size - old.size, 0)
+        alone_bytes = alone_bytes
+            + iif(is_past = 0 AND new.holders = 1, new.size - old.size, 0)
     WHERE id IN (SELECT repository_id FROM repository_blob WHERE digest = new.digest);
     UPDATE total SET blob_bytes = blob_bytes - old.size + new.size,
-        linked_bytes = linked_bytes + new.holders * (new.size - old.size),
         past_bytes = past_bytes
             + iif(new.holders = 0 AND new.pasts > 0, new.size - old.size, 0)
     WHERE id = 1;
@@ -260,68 +258,53 @@ WHEN (old.holders = 0 AND old.pasts > 0) <> (new.holders = 0 AND new.pasts > 0) 
     WHERE id = 1;
 END;
 
-CREATE TRIGGER repository_blob_inserted AFTER INSERT ON repository_blob
-WHEN (SELECT is_past FROM repository WHERE id = new.repository_id) = 0 BEGIN
-    UPDATE blob SET holders = holders + 1 WHERE digest = new.digest;
-    UPDATE repository SET blobs = blobs + 1, blob_bytes = blob_bytes + b.size,
-        alone_bytes = alone_bytes + iif(b.holders = 1, b.size, 0)
-    FROM (SELECT size, holders FROM blob WHERE digest = new.digest) AS b
-    WHERE id = new.repository_id;
-    UPDATE repository SET alone_bytes = alone_bytes - b.size
-    FROM (SELECT size, holders, pasts FROM blob WHERE digest = new.digest) AS b
-    WHERE iif(is_past = 0, b.holders = 2, b.holders = 1 AND b.pasts = 1) AND id IN (
-        SELECT repository_id FROM repository_blob
-        WHERE digest = new.digest AND repository_id <> new.repository_id
-    );
-    UPDATE total SET linked_bytes = linked_bytes
-        + (SELECT size FROM blob WHERE digest = new.digest)
-    WHERE id = 1;
-END;
-
-CREATE TRIGGER repository_blob_deleted AFTER DELETE ON repository_blob
-WHEN (SELECT is_past FROM repository WHERE id = old.repository_id) = 0 BEGIN
-    UPDATE repository SET blobs = blobs - 1, blob_bytes = blob_bytes - b.size,
-        alone_bytes = alone_bytes - iif(b.holders = 1, b.size, 0)
-    FROM (SELECT size, holders FROM blob WHERE digest = old.digest) AS b
-    WHERE id = old.repository_id;
-    UPDATE blob SET holders = holders - 1 WHERE digest = old.digest;
-    UPDATE repository SET alone_bytes = alone_bytes + b.size
-    FROM (SELECT size, holders, pasts FROM blob WHERE digest = old.digest) AS b
-    WHERE iif(is_past = 0, b.holders = 1, b.holders = 0 AND b.pasts = 1) AND id IN (
-        SELECT repository_id FROM repository_blob WHERE digest = old.digest
-    );
-    UPDATE total SET linked_bytes = linked_bytes
-        - (SELECT size FROM blob WHERE digest = old.digest)
-    WHERE id = 1;
-END;
-
-CREATE TRIGGER past_blob_inserted AFTER INSERT ON repository_blob
-WHEN (SELECT is_past FROM repository WHERE id = new.repository_id) = 1 BEGIN
-    UPDATE blob SET pasts = pasts + 1 WHERE digest = new.digest;
-    UPDATE repository SET blobs = blobs + 1, blob_bytes = blob_bytes + b.size,
-        alone_bytes = alone_bytes + iif(b.holders = 0 AND b.pasts = 1, b.size, 0)
-    FROM (SELECT size, holders, pasts FROM blob WHERE digest = new.digest) AS b
-    WHERE id = new.repository_id;
-    UPDATE repository SET alone_bytes = alone_bytes - b.size
-    FROM (SELECT size, holders, pasts FROM blob WHERE digest = new.digest) AS b
-    WHERE b.holders = 0 AND b.pasts = 2 AND id IN (
-        SELECT repository_id FROM repository_blob
-        WHERE digest = new.digest AND repository_id <> new.repository_id
+-- A second repository holds it: neither does alone any more.
+CREATE TRIGGER blob_shared AFTER UPDATE OF holders ON blob
+WHEN old.holders = 1 AND new.holders = 2 BEGIN
+    UPDATE repository SET alone_bytes = alone_bytes - new.size
+    WHERE is_past = 0 AND id IN (
+        SELECT repository_id FROM repository_blob WHERE digest = new.digest
     );
 END;
 
-CREATE TRIGGER past_blob_deleted AFTER DELETE ON repository_blob
-WHEN (SELECT is_past FROM repository WHERE id = old.repository_id) = 1 BEGIN
-    UPDATE repository SET blobs = blobs - 1, blob_bytes = blob_bytes - b.size,
-        alone_bytes = alone_bytes - iif(b.holders = 0 AND b.pasts = 1, b.size, 0)
-    FROM (SELECT size, holders, pasts FROM blob WHERE digest = old.digest) AS b
-    WHERE id = old.repository_id;
-    UPDATE blob SET pasts = pasts - 1 WHERE digest = old.digest;
-    UPDATE repository SET alone_bytes = alone_bytes + b.size
-    FROM (SELECT size, holders, pasts FROM blob WHERE digest = old.digest) AS b
-    WHERE b.holders = 0 AND b.pasts = 1 AND id IN (
-        SELECT repository_id FROM repository_blob WHERE digest = old.digest
+-- One is left that does.
+CREATE TRIGGER blob_left AFTER UPDATE OF holders ON blob
+WHEN old.holders = 2 AND new.holders = 1 BEGIN
+    UPDATE repository SET alone_bytes = alone_bytes + new.size
+    WHERE is_past = 0 AND id IN (
+        SELECT repository_id FROM repository_blob WHERE digest = new.digest
     );
+END;
+
+-- Few statements, because every push and every collection comes here. What a repository that joins
+-- another one adds to alone_bytes is taken from both by blob_shared.
+CREATE TRIGGER repository_blob_inserted AFTER INSERT ON repository_blob BEGIN
+    UPDATE repository SET blobs = blobs + 1, (blob_bytes, alone_bytes) = (
+        SELECT blob_bytes + b.size,
+            alone_bytes + iif(is_past = 0 AND b.holders <= 1, b.size, 0)
+        FROM blob b WHERE b.digest = new.digest
+    ) WHERE id = new.repository_id;
+    UPDATE blob SET (holders, pasts) = (
+        SELECT holders + 1 - r.is_past, pasts + r.is_past
+        FROM repository r WHERE r.id = new.repository_id
+    ) WHERE digest = new.digest;
+END;
+
+CREATE TRIGGER repository_blob_deleted AFTER DELETE ON repository_blob BEGIN
+    UPDATE repository SET blobs = blobs - 1, (blob_bytes, alone_bytes) = (
+        SELECT blob_bytes - b.size,
+            alone_bytes - iif(is_past = 0 AND b.holders = 1, b.size, 0)
+        FROM blob b WHERE b.digest = old.digest
+    ) WHERE id = old.repository_id;
+    UPDATE blob SET (holders, pasts) = (
+        SELECT holders - 1 + r.is_past, pasts - r.is_past
+        FROM repository r WHERE r.id = old.repository_id
+    ) WHERE digest = old.digest;
+END;
+
+CREATE TRIGGER repository_resized AFTER UPDATE OF blob_bytes ON repository
+WHEN new.is_past = 0 BEGIN
+    UPDATE total SET linked_bytes = linked_bytes - old.blob_bytes + new.blob_bytes WHERE id = 1;
 END;
 
 CREATE TRIGGER manifest_inserted AFTER INSERT ON manifest BEGIN
@@ -363,7 +346,8 @@ CREATE TRIGGER tag_deleted AFTER DELETE ON tag BEGIN
 END;
 
 CREATE TRIGGER repository_changed
-AFTER UPDATE OF blob_bytes, manifest_bytes, tags ON repository WHEN new.is_past = 0 BEGIN
+AFTER UPDATE OF blob_bytes, manifest_bytes, tags ON repository
+WHEN EXISTS (SELECT 1 FROM quota_member WHERE repository_id = new.id) BEGIN
     UPDATE quota_group SET
         bytes = bytes + new.blob_bytes - old.blob_bytes + new.manifest_bytes - old.manifest_bytes,
         tags = tags + new.tags - old.tags

@@ -145,10 +145,14 @@ impl WriteTx<'_> {
     /// Removes the blob's row, and the bytes it has beside it, unless a repository still holds it.
     /// True when it is gone, or was never there.
     pub fn delete_blob_if_unused(&mut self, digest: &Digest) -> Result<bool, Error> {
-        let deleted = self
-            .execute(DELETE_UNUSED, (DigestColumn::from(digest),))
-            .map_err(|error| self.failed(&error, "removing the blob", digest))?;
-        Ok(deleted > 0 || self.blob(digest)?.is_none())
+        Ok(self.delete_unused_row(digest)? || self.blob(digest)?.is_none())
+    }
+
+    /// The same for a blob that is there. True when it is gone.
+    pub(super) fn delete_unused_row(&self, digest: &Digest) -> Result<bool, Error> {
+        self.execute(DELETE_UNUSED, (DigestColumn::from(digest),))
+            .map(|deleted| deleted > 0)
+            .map_err(|error| self.failed(&error, "removing the blob", digest))
     }
 
     /// Marks or clears a blob's quarantine. False when there is no row.

@@ -89,3 +89,55 @@ fn the_time_is_noted_once_an_hour() {
     world.registry.note_time().expect("noted");
     assert_eq!(newest(), before + 3_600_000);
 }
+
+/// A clock that goes on by a millisecond whenever somebody looks.
+struct Ticking(ManualClock);
+
+impl Clock for Ticking {
+    fn now(&self) -> std::time::SystemTime {
+        self.0.advance(Duration::from_millis(1));
+        self.0.now()
+    }
+
+    fn steady(&self) -> Duration {
+        self.0.advance(Duration::from_millis(1));
+        self.0.steady()
+    }
+}
+
+/// What a run sets free is due only after the run began.
+#[test]
+fn what_a_run_sets_free_it_takes_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let blobs = blobs_on(&CrashDisk::new(Path::new(ROOT)), 0).expect("a fresh store");
+    let start = std::time::SystemTime::UNIX_EPOCH + MADE_AFTER + WINDOW;
+    let clock: Arc<dyn Clock> = Arc::new(Ticking(ManualClock::new(start)));
+    let options = Options {
+        undo_window: Duration::from_millis(1),
+        grace: Duration::from_millis(1),
+        start_wait: Duration::ZERO,
+        ..Options::default()
+    };
+    let database = folder.path().join("coracle.db");
+    let location = Location::File(&database);
+    let catalog = catalog_with(location, &blobs, Arc::clone(&clock), options.grace);
+    let registry = Registry::with_clock(catalog, blobs, options, clock);
+    let own = digest(b"config");
+    let pushed = registry.push_blob(&name("a"), None, &mut &b"config"[..], &own);
+    pushed.expect("a blob is taken");
+    let (manifest, reference) = (image(&[b"config"], None), Reference::Tag(tag("v1")));
+    let pushed = registry.push_manifest(
+        &name("a"),
+        &reference,
+        Vec::new(),
+        None,
+        manifest.clone(),
+        None,
+    );
+    pushed.expect("taken");
+    let reference = Reference::Digest(digest(&manifest));
+    let deleted = registry.delete_manifest(&name("a"), &reference, None);
+    deleted.expect("deleted");
+    let report = registry.collect(DUE, &mut |_| ()).expect("a report");
+    assert_eq!((report.manifests, report.links, report.blobs), (1, 2, 1));
+}
