@@ -3,6 +3,10 @@
 //! Nothing here measures how long something takes: that is [`std::time::Instant`]'s work. The wall
 //! clock may jump and may be wrong; what acts on age has to expect that.
 
+pub mod life;
+
+pub use life::Life;
+
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 

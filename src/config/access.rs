@@ -8,7 +8,8 @@ use toml::de::{DeTable, DeValue};
 use super::error::{Problem, shorten};
 use super::file::Lines;
 use super::suggest::nearest;
-use crate::auth::{Action, Actions, Glob, Rule, Subject};
+use crate::auth::{Action, Actions, Rule, Subject};
+use crate::oci::Glob;
 
 /// The name of the tables.
 pub(super) const NAME: &str = "access";
