@@ -7,6 +7,7 @@ pub mod blobs;
 pub mod check;
 mod error;
 pub mod manifests;
+pub mod policy;
 pub mod referrers;
 pub mod sweep;
 pub mod tags;

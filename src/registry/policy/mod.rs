@@ -1,0 +1,55 @@
+//! What an operator declares about the content: how long tags are kept, how much there may be,
+//! which tags never move. Pure values and decisions: no store, no clock.
+
+pub mod immutable;
+pub mod quota;
+pub mod retention;
+pub mod semver;
+
+pub use immutable::Immutable;
+pub use quota::{Excess, Quota, Usage};
+pub use retention::{Retention, TagFacts, Verdict};
+
+use crate::oci::{Glob, RepositoryName, Tag};
+
+/// All rules, each list in the order of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// The `[[retention]]` tables; the first that fits a repository holds for it.
+    pub retention: Vec<Retention>,
+    /// The `[[quota]]` tables; all that fit hold.
+    pub quotas: Vec<Quota>,
+    /// The `[[immutable]]` tables; any that fits holds.
+    pub immutable: Vec<Immutable>,
+}
+
+impl Rules {
+    /// The rule by which the repository's tags and manifests are kept; without one all stay.
+    pub fn retention_of(&self, repository: &RepositoryName) -> Option<&Retention> {
+        self.retention
+            .iter()
+            .find(|rule| fits(&rule.repositories, repository))
+    }
+
+    /// The bounds that hold for the repository.
+    pub fn quotas_of(&self, repository: &RepositoryName) -> impl Iterator<Item = &Quota> {
+        self.quotas
+            .iter()
+            .filter(move |quota| fits(&quota.repositories, repository))
+    }
+
+    /// The rule that says that this tag never moves.
+    pub fn immutable(&self, repository: &RepositoryName, tag: &Tag) -> Option<&Immutable> {
+        self.immutable
+            .iter()
+            .find(|rule| fits(&rule.repositories, repository) && rule.holds(tag))
+    }
+}
+
+/// Whether one of the patterns fits.
+pub(super) fn fits(globs: &[Glob], repository: &RepositoryName) -> bool {
+    globs.iter().any(|glob| glob.matches(repository, None))
+}
+
+#[cfg(test)]
+mod tests;
