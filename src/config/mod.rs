@@ -16,10 +16,12 @@ mod file;
 mod key;
 mod load;
 mod number;
+mod policy;
 mod render;
 mod rules;
 mod settings;
 mod suggest;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod typed;

@@ -15,6 +15,7 @@ use crate::auth::{CertificateUser, Challenge, Rule};
 use crate::http::Listen;
 use crate::http::tls::{ClientAuth, MinimumVersion};
 use crate::logging::Format;
+use crate::registry::policy;
 use crate::store::catalog::Durability;
 
 const KIB: u64 = 1 << 10;
@@ -54,6 +55,8 @@ macro_rules! settings {
             $( $(#[doc = $section_doc])+ pub $section: $Section, )+
             /// The rules of the `[[access]]` tables, in their order.
             pub access: Vec<Rule>,
+            /// The rules of the `[[retention]]`, `[[quota]]` and `[[immutable]]` tables.
+            pub policy: policy::Rules,
         }
 
         $(
@@ -92,6 +95,7 @@ macro_rules! settings {
                         $( $name: <$type as FromValue>::from_value(values.next()?)?, )+
                     }, )+
                     access: Vec::new(),
+                    policy: policy::Rules::default(),
                 })
             }
         }

@@ -24,6 +24,13 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// Puts other rules behind these.
+    pub fn extend(&mut self, other: Self) {
+        self.retention.extend(other.retention);
+        self.quotas.extend(other.quotas);
+        self.immutable.extend(other.immutable);
+    }
+
     /// The rule by which the repository's tags and manifests are kept; without one all stay.
     pub fn retention_of(&self, repository: &RepositoryName) -> Option<&Retention> {
         self.retention
