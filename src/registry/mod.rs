@@ -8,6 +8,7 @@ pub mod check;
 mod error;
 pub mod manifests;
 pub mod policy;
+pub mod pulls;
 pub mod referrers;
 pub mod sweep;
 pub mod tags;

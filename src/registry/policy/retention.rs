@@ -109,9 +109,8 @@ fn condemn(rule: &Retention, tag: &TagFacts, now: i64) -> Option<Verdict> {
             "pushed at {}, more than {expire} ago",
             rfc3339(tag.pushed_at)
         ),
-        Some(_) => return None,
         None if rule.keeps_some() => "none of the rule's keep_* names it".to_owned(),
-        None => return None,
+        Some(_) | None => return None,
     };
     Some(Verdict {
         origin: rule.origin.clone(),
