@@ -197,6 +197,8 @@ const fn rules(settings: &Settings) -> registry::Options {
         references_max: settings.manifests.references_max,
         blob_bytes_max: settings.limits.blob_bytes_max,
         referrers_bytes_max: settings.referrers.bytes_max,
+        undo_window: settings.undo.window_seconds,
+        grace: settings.gc.grace_seconds,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Api;
+use super::access::Caller;
 use super::error::{Failure, parse_tag};
 use super::query::Query;
 use super::respond::none_match;
@@ -65,13 +66,19 @@ pub fn put(
     request: &mut Request<'_>,
     repository: &RepositoryName,
     reference: &Reference,
+    caller: &Caller,
 ) -> Result<Response, Failure> {
     let tags = tag_parameters(api, request, reference)?;
     let (bytes, _large) = read(api, &mut request.body)?;
     let content_type = request.headers.get("content-type");
-    let pushed =
-        api.registry
-            .push_manifest(repository, reference, tags.clone(), content_type, bytes)?;
+    let pushed = api.registry.push_manifest(
+        repository,
+        reference,
+        tags.clone(),
+        content_type,
+        bytes,
+        caller.name(),
+    )?;
     let mut response = Response::new(201)
         .header(
             "Location",
@@ -167,7 +174,9 @@ pub fn delete(
     api: &Api,
     repository: &RepositoryName,
     reference: &Reference,
+    caller: &Caller,
 ) -> Result<Response, Failure> {
-    api.registry.delete_manifest(repository, reference)?;
+    api.registry
+        .delete_manifest(repository, reference, caller.name())?;
     Ok(Response::new(202))
 }

@@ -159,8 +159,12 @@ impl Api {
             Route::Catalog => lists::catalog(self, request, caller),
             Route::Tags(name) => lists::tags(self, request, &name),
             Route::GetManifest(name, reference) => manifests::get(self, request, &name, &reference),
-            Route::PutManifest(name, reference) => manifests::put(self, request, &name, &reference),
-            Route::DeleteManifest(name, reference) => manifests::delete(self, &name, &reference),
+            Route::PutManifest(name, reference) => {
+                manifests::put(self, request, &name, &reference, caller)
+            }
+            Route::DeleteManifest(name, reference) => {
+                manifests::delete(self, &name, &reference, caller)
+            }
             Route::GetBlob(name, digest) => blobs::get(self, request, &name, &digest),
             Route::DeleteBlob(name, digest) => blobs::delete(self, &name, &digest),
             Route::StartUpload(name) => uploads::start(self, request, &name, caller),

@@ -223,6 +223,21 @@ settings! {
         /// Whether clients may delete tags, manifests and blobs.
         enabled: bool = "true", Kind::Switch;
     }
+    /// Bringing back what was removed.
+    undo: Undo {
+        /// How long removed tags, manifests and repositories can be brought back; their blobs are
+        /// kept as long.
+        window_seconds: Duration = "86400",
+            Kind::Seconds(Bounds::within(1, 3650 * DAY).or_zero("what is removed is gone"));
+    }
+    /// Collection of what nothing refers to any more.
+    gc: Gc {
+        /// Whether it runs by itself; without, `coracle gc` does it.
+        enabled: bool = "true", Kind::Switch;
+        /// How long content that nothing refers to is kept after a client has sent, mounted or
+        /// found it: as long as a push may take.
+        grace_seconds: Duration = "3600", seconds(1, 365 * DAY);
+    }
     /// What a manifest may hold.
     manifests: Manifests {
         /// The largest manifest. The specification asks for at least 4 MiB.

@@ -56,7 +56,8 @@ impl Registry {
         })
     }
 
-    /// Stores a manifest exactly as it is, and sets the reference (when it is a tag) and `tags`.
+    /// Stores a manifest exactly as it is, and sets the reference (when it is a tag) and `tags`, on
+    /// behalf of `actor`.
     ///
     /// # Errors
     /// [`Error::ManifestInvalid`], [`Error::ManifestTooLarge`],
@@ -69,6 +70,7 @@ impl Registry {
         tags: Vec<Tag>,
         content_type: Option<&str>,
         bytes: Vec<u8>,
+        actor: Option<&str>,
     ) -> Result<Pushed, Error> {
         if bytes.len() as u64 > self.options.manifest_bytes_max {
             return Err(Error::ManifestTooLarge {
@@ -95,7 +97,9 @@ impl Registry {
             subject: manifest.subject,
         };
         let repository = repository.clone();
+        let actor = actor.map(str::to_owned);
         self.catalog.write(move |tx| {
+            tx.set_actor(actor);
             let missing = missing(tx, &repository, &required)?;
             if !missing.is_empty() {
                 return Err(Error::ManifestReferencesMissing { digests: missing });
@@ -113,14 +117,16 @@ impl Registry {
                 },
             )?;
             for tag in &tags {
-                tx.set_tag(&repository, tag, &digest)?;
+                tx.set_tag(&repository, tag, &digest, None)?;
             }
             Ok(())
         })?;
         Ok(pushed)
     }
 
-    /// Removes a tag (the manifest stays), or a manifest with all its tags.
+    /// Removes a tag (the manifest stays), or a manifest with all its tags, on behalf of `actor`.
+    /// It can be brought back for a time
+    /// ([`Options::undo_window`](super::Options::undo_window)).
     ///
     /// # Errors
     /// [`Error::DeleteDisabled`], [`Error::NameUnknown`], [`Error::ManifestUnknown`],
@@ -129,12 +135,19 @@ impl Registry {
         &self,
         repository: &RepositoryName,
         reference: &Reference,
+        actor: Option<&str>,
     ) -> Result<(), Error> {
         self.require_delete()?;
         let (name, target) = (repository.clone(), reference.clone());
-        let found = self.catalog.write(move |tx| match &target {
-            Reference::Tag(tag) => tx.delete_tag(&name, tag),
-            Reference::Digest(digest) => Ok(tx.delete_manifest(&name, digest)?.is_some()),
+        let (actor, removal) = (actor.map(str::to_owned), self.removal());
+        let found = self.catalog.write(move |tx| {
+            tx.set_actor(actor);
+            match &target {
+                Reference::Tag(tag) => tx.delete_tag(&name, tag),
+                Reference::Digest(digest) => {
+                    Ok(tx.remove_manifest(&name, digest, removal)?.is_some())
+                }
+            }
         })?;
         if found {
             return Ok(());

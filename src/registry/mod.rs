@@ -17,12 +17,13 @@ pub(crate) mod tests;
 pub mod upload;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use error::Error;
 
 use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
-use crate::store::catalog::{BlobRow, Catalog, Totals};
+use crate::store::catalog::{BlobRow, Catalog, Removal, Totals};
 use crate::store::locks::DigestLocks;
 use crate::store::{self, ErrorKind, content};
 
@@ -41,6 +42,11 @@ pub struct Options {
     pub blob_bytes_max: u64,
     /// The most bytes of descriptors in one page of referrers.
     pub referrers_bytes_max: usize,
+    /// How long what was removed can be brought back; none when zero.
+    pub undo_window: Duration,
+    /// How long a blob or manifest that nothing refers to is kept after a client has sent, mounted
+    /// or found it.
+    pub grace: Duration,
 }
 
 impl Default for Options {
@@ -52,6 +58,8 @@ impl Default for Options {
             references_max: 10_000,
             blob_bytes_max: 0,
             referrers_bytes_max: 4 << 20,
+            undo_window: Duration::from_secs(86_400),
+            grace: Duration::from_secs(3600),
         }
     }
 }
@@ -126,6 +134,15 @@ impl Registry {
     )]
     pub fn totals(&self) -> Result<Totals, Error> {
         self.catalog.read(|tx| tx.totals()).map_err(Error::Store)
+    }
+
+    /// What becomes of a manifest that is removed.
+    fn removal(&self) -> Removal {
+        if self.options.undo_window.is_zero() {
+            Removal::Final
+        } else {
+            Removal::Undoable
+        }
     }
 
     fn require_delete(&self) -> Result<(), Error> {

@@ -44,6 +44,7 @@ pub(super) fn open_catalog(
     let blobs = Arc::clone(blobs);
     let options = catalog::Options {
         durability: settings.storage.durability,
+        blob_grace: settings.gc.grace_seconds,
         clock: Arc::clone(clock),
         ..catalog::Options::new(location)
     };

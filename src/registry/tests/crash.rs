@@ -67,7 +67,14 @@ fn work(registry: &Registry) -> Acknowledged {
         let word = format!("v{round}");
         let reference = Reference::Tag(tag(&word));
         if registry
-            .push_manifest(&repository, &reference, Vec::new(), None, manifest.clone())
+            .push_manifest(
+                &repository,
+                &reference,
+                Vec::new(),
+                None,
+                manifest.clone(),
+                None,
+            )
             .is_ok()
         {
             done.tags.push((word, manifest));

@@ -189,13 +189,13 @@ fn apply(registry: &Registry, model: &mut Model, step: &Step) {
                 .entry(at)
                 .or_default()
                 .retain(|_, target| *target != content);
-            let outcome = registry.delete_manifest(&name(at), &Reference::Digest(content));
+            let outcome = registry.delete_manifest(&name(at), &Reference::Digest(content), None);
             assert_eq!(outcome.is_ok(), held, "{outcome:?}");
         }
         Step::DeleteTag(repository, number) => {
             let (at, word) = (REPOSITORIES[repository], TAGS[number]);
             let held = model.tags.entry(at).or_default().remove(word).is_some();
-            let outcome = registry.delete_manifest(&name(at), &Reference::Tag(tag(word)));
+            let outcome = registry.delete_manifest(&name(at), &Reference::Tag(tag(word)), None);
             assert_eq!(outcome.is_ok(), held, "{outcome:?}");
         }
         Step::Quarantine(number) => {
@@ -229,7 +229,7 @@ fn push_image(
     let reference = at_tag.map_or(Reference::Digest(content), |own| {
         Reference::Tag(tag(TAGS[own]))
     });
-    match registry.push_manifest(&name(at), &reference, Vec::new(), None, bytes.clone()) {
+    match registry.push_manifest(&name(at), &reference, Vec::new(), None, bytes.clone(), None) {
         Ok(pushed) => {
             assert!(complete);
             assert_eq!((pushed.digest, pushed.subject), (content, subject));

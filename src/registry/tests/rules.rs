@@ -149,7 +149,14 @@ fn a_manifest_without_its_content_is_refused_unless_that_is_switched_off() {
     let manifest = image(&[b"config", b"layer"], None);
     let reference = Reference::Tag(tag("v1"));
     let strict = in_memory(Options::default());
-    match strict.push_manifest(&name("a"), &reference, Vec::new(), None, manifest.clone()) {
+    match strict.push_manifest(
+        &name("a"),
+        &reference,
+        Vec::new(),
+        None,
+        manifest.clone(),
+        None,
+    ) {
         Err(Error::ManifestReferencesMissing { digests }) => assert_eq!(digests.len(), 2),
         other => panic!("{other:?}"),
     }
@@ -162,7 +169,7 @@ fn a_manifest_without_its_content_is_refused_unless_that_is_switched_off() {
         ..Options::default()
     });
     lenient
-        .push_manifest(&name("a"), &reference, Vec::new(), None, manifest)
+        .push_manifest(&name("a"), &reference, Vec::new(), None, manifest, None)
         .expect("taken");
 }
 
@@ -178,8 +185,8 @@ fn nothing_can_be_deleted_when_deleting_is_off() {
         .expect("taken");
     let refused = [
         registry.delete_blob(&name("a"), &content),
-        registry.delete_manifest(&name("a"), &Reference::Digest(content)),
-        registry.delete_manifest(&name("a"), &Reference::Tag(tag("v1"))),
+        registry.delete_manifest(&name("a"), &Reference::Digest(content), None),
+        registry.delete_manifest(&name("a"), &Reference::Tag(tag("v1")), None),
     ];
     for outcome in refused {
         assert!(matches!(outcome, Err(Error::DeleteDisabled)), "{outcome:?}");
@@ -200,6 +207,7 @@ fn a_manifest_with_too_many_descriptors_is_refused() {
         Vec::new(),
         None,
         manifest,
+        None,
     );
     assert!(matches!(
         outcome,

@@ -21,7 +21,8 @@ statements! {
         WHERE r.name = ?1 AND rb.digest = ?2";
     BYTES = "SELECT bytes FROM inline_blob WHERE digest = ?1";
     HOLDERS = "SELECT name FROM repository WHERE id IN
-        (SELECT repository_id FROM repository_blob WHERE digest = ?1) ORDER BY name LIMIT ?2";
+        (SELECT repository_id FROM repository_blob WHERE digest = ?1) AND is_past = 0
+        ORDER BY name LIMIT ?2";
     LIST = "SELECT b.digest, b.size, b.quarantined, length(i.bytes) AS inline FROM blob b
         LEFT JOIN inline_blob i ON i.digest = b.digest
         WHERE b.digest > ?1 ORDER BY b.digest LIMIT ?2";
@@ -31,9 +32,6 @@ statements! {
     INSERT_BYTES = "INSERT INTO inline_blob (digest, bytes) VALUES (?1, ?2)
         ON CONFLICT (digest) DO UPDATE SET bytes = excluded.bytes";
     DELETE_BYTES = "DELETE FROM inline_blob WHERE digest = ?1";
-    LINK = "INSERT INTO repository_blob (repository_id, digest) VALUES (?1, ?2)
-        ON CONFLICT DO NOTHING";
-    UNLINK = "DELETE FROM repository_blob WHERE repository_id = ?1 AND digest = ?2";
     DELETE_UNUSED = "DELETE FROM blob WHERE digest = ?1
         AND NOT EXISTS (SELECT 1 FROM repository_blob WHERE digest = ?1)";
     SET_QUARANTINE = "UPDATE blob SET quarantined = ?2 WHERE digest = ?1";
@@ -122,12 +120,10 @@ impl WriteTx<'_> {
     /// Kind `Io` when there is no such row: the caller looks first.
     pub fn link_blob(&mut self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
         let repository = self.ensure_repository(name)?;
-        self.execute(LINK, (repository, DigestColumn::from(digest)))
-            .map(|_| ())
-            .map_err(|error| {
-                let subject = format_args!("{digest} to the repository {name}");
-                self.failed(&error, "linking the blob", subject)
-            })
+        self.link(repository, digest).map_err(|error| {
+            let subject = format_args!("{digest} to the repository {name}");
+            self.failed(&error, "linking the blob", subject)
+        })
     }
 
     /// Takes a blob from a repository (and the repository, when that was its last content). False
@@ -136,16 +132,14 @@ impl WriteTx<'_> {
         let Some(repository) = self.repository_id(name)? else {
             return Ok(false);
         };
-        let unlinked = self
-            .execute(UNLINK, (repository, DigestColumn::from(digest)))
-            .map_err(|error| {
-                let subject = format_args!("{digest} from the repository {name}");
-                self.failed(&error, "unlinking the blob", subject)
-            })?;
-        if unlinked > 0 {
+        let unlinked = self.unlink(repository, digest).map_err(|error| {
+            let subject = format_args!("{digest} from the repository {name}");
+            self.failed(&error, "unlinking the blob", subject)
+        })?;
+        if unlinked {
             self.delete_empty_repository(repository)?;
         }
-        Ok(unlinked > 0)
+        Ok(unlinked)
     }
 
     /// Removes the blob's row, and the bytes it has beside it, unless a repository still holds it.

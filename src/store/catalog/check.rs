@@ -29,15 +29,78 @@ const RULES: &[(&str, &str)] = &[
         "a repository holds nothing",
     ),
     (
+        "SELECT r.name || ' ' || hex(rb.digest) FROM repository_blob rb
+            JOIN repository r ON r.id = rb.repository_id
+            LEFT JOIN (
+                SELECT m.repository_id, f.digest, count(*) AS uses
+                FROM manifest_reference f JOIN manifest m ON m.id = f.manifest_id
+                GROUP BY m.repository_id, f.digest
+            ) AS u ON u.repository_id = rb.repository_id AND u.digest = rb.digest
+            WHERE rb.uses <> ifnull(u.uses, 0)
+            OR (rb.uses = 0) <> (rb.collect_after IS NOT NULL)",
+        "a blob is not used as often as its row says",
+    ),
+    (
+        "SELECT r.name FROM repository r WHERE
+            blobs <> (SELECT count(*) FROM repository_blob WHERE repository_id = r.id)
+            OR manifests <> (SELECT count(*) FROM manifest WHERE repository_id = r.id)
+            OR tags <> (SELECT count(*) FROM tag WHERE repository_id = r.id)
+            OR manifest_bytes <>
+                (SELECT ifnull(sum(size), 0) FROM manifest WHERE repository_id = r.id)
+            OR blob_bytes <> (SELECT ifnull(sum(b.size), 0) FROM repository_blob rb
+                JOIN blob b ON b.digest = rb.digest WHERE rb.repository_id = r.id)
+            OR is_past = 0 AND alone_bytes <> (SELECT ifnull(sum(b.size), 0)
+                FROM repository_blob rb JOIN blob b ON b.digest = rb.digest
+                WHERE rb.repository_id = r.id AND b.holders = 1)
+            OR is_past <> (substr(name, 1, 1) = '~')",
+        "a repository does not hold what its row says",
+    ),
+    (
+        "SELECT hex(digest) FROM blob b WHERE
+            holders <> (SELECT count(*) FROM repository_blob rb
+                JOIN repository r ON r.id = rb.repository_id
+                WHERE rb.digest = b.digest AND r.is_past = 0)
+            OR pasts <> (SELECT count(*) FROM repository_blob rb
+                JOIN repository r ON r.id = rb.repository_id
+                WHERE rb.digest = b.digest AND r.is_past = 1)",
+        "a blob is not held by as many repositories as its row says",
+    ),
+    (
+        "SELECT hex(m.digest) FROM manifest m JOIN repository r ON r.id = m.repository_id
+            WHERE r.is_past <> (m.removed_at IS NOT NULL)
+            OR r.is_past = 0 AND (m.id IN (SELECT manifest_id FROM loose_manifest)) <> (
+                NOT EXISTS (SELECT 1 FROM tag WHERE manifest_id = m.id)
+                AND NOT EXISTS (SELECT 1 FROM manifest_reference f
+                    JOIN manifest a ON a.id = f.manifest_id WHERE f.kind = 3
+                    AND f.digest = m.digest AND a.repository_id = m.repository_id)
+                AND NOT EXISTS (SELECT 1 FROM manifest s
+                    WHERE s.repository_id = m.repository_id AND s.digest = m.subject))
+            OR r.is_past = 1 AND m.id IN (SELECT manifest_id FROM loose_manifest)",
+        "a manifest is held where its row says that nothing holds it, or the reverse",
+    ),
+    (
+        "SELECT pattern FROM quota_group g WHERE (bytes, tags) <> (
+            SELECT ifnull(sum(r.blob_bytes + r.manifest_bytes), 0), ifnull(sum(r.tags), 0)
+            FROM quota_member q JOIN repository r ON r.id = q.repository_id
+            WHERE q.group_id = g.id)",
+        "the repositories of a quota do not hold what its row says",
+    ),
+    (
         "SELECT 'one row expected' WHERE (SELECT count(*) FROM total) <> 1
             UNION ALL SELECT 'repositories' FROM total
-                WHERE repositories <> (SELECT count(*) FROM repository)
+                WHERE repositories <> (SELECT count(*) FROM repository WHERE is_past = 0)
             UNION ALL SELECT 'blobs' FROM total WHERE blobs <> (SELECT count(*) FROM blob)
             UNION ALL SELECT 'blob_bytes' FROM total
                 WHERE blob_bytes <> (SELECT ifnull(sum(size), 0) FROM blob)
             UNION ALL SELECT 'manifests' FROM total
                 WHERE manifests <> (SELECT count(*) FROM manifest)
-            UNION ALL SELECT 'tags' FROM total WHERE tags <> (SELECT count(*) FROM tag)",
+            UNION ALL SELECT 'tags' FROM total WHERE tags <> (SELECT count(*) FROM tag)
+            UNION ALL SELECT 'linked_bytes' FROM total WHERE linked_bytes <>
+                (SELECT ifnull(sum(blob_bytes), 0) FROM repository WHERE is_past = 0)
+            UNION ALL SELECT 'past_bytes' FROM total WHERE past_bytes <>
+                (SELECT ifnull(sum(size), 0) FROM blob WHERE holders = 0 AND pasts > 0)
+            UNION ALL SELECT 'manifest_bytes' FROM total WHERE manifest_bytes <>
+                (SELECT ifnull(sum(size), 0) FROM manifest)",
         "a total is not what counting gives",
     ),
 ];

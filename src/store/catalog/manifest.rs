@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::Row;
 
-use super::rows::{ManifestFacts, ManifestRow, NewManifest, ReferenceKind};
+use super::rows::{Ended, ManifestFacts, ManifestRow, NewManifest, ReferenceKind, Removal};
 use super::transaction::{ReadTx, WriteTx, statements};
 use super::values::{Count, DigestColumn, limit};
 use crate::oci::{Digest, RepositoryName, Tag};
@@ -51,7 +51,7 @@ statements! {
         VALUES (?1, ?2, ?3, ?4)";
     ID = "SELECT id FROM manifest WHERE repository_id = ?1 AND digest = ?2";
     TAGS = "SELECT name FROM tag WHERE manifest_id = ?1 ORDER BY repository_id, name";
-    DELETE = "DELETE FROM manifest WHERE id = ?1";
+    DELETE_TAGS = "DELETE FROM tag WHERE manifest_id = ?1";
 }
 
 fn manifest_row(row: &Row<'_>) -> rusqlite::Result<ManifestRow> {
@@ -169,16 +169,24 @@ impl WriteTx<'_> {
         manifest: &NewManifest<'_>,
     ) -> Result<(), Error> {
         let repository = self.ensure_repository(name)?;
-        let known = self.manifest_references(name, &manifest.digest)?;
         self.bytes += manifest.bytes.len();
         let put = || {
+            let known = self.manifest_id(repository, &manifest.digest)?;
+            let before = known.map(|id| self.references_of(id)).transpose()?;
             let id = self.put_row(repository, manifest)?;
+            let is_new = before.is_none();
+            let before = before.unwrap_or_default();
             // A manifest that is pushed again refers to what it did; then there is nothing to
             // write.
-            if known != manifest.references {
-                self.put_references(id, manifest.references)?;
+            if before != manifest.references {
+                self.put_references(repository, id, &before, manifest.references)?;
             }
-            Ok(())
+            if is_new {
+                self.holds_others(repository, &manifest.digest, manifest.references)?;
+                self.note_if_loose(id)
+            } else {
+                self.touch_loose(id)
+            }
         };
         put().map_err(|error| {
             let subject = format_args!("{name}@{}", manifest.digest);
@@ -204,23 +212,32 @@ impl WriteTx<'_> {
 
     fn put_references(
         &self,
+        repository: i64,
         id: i64,
+        before: &[(ReferenceKind, Digest)],
         references: &[(ReferenceKind, Digest)],
     ) -> rusqlite::Result<()> {
-        self.execute(CLEAR_REFERENCES, (id,))?;
+        if !before.is_empty() {
+            self.execute(CLEAR_REFERENCES, (id,))?;
+        }
+        for (kind, digest) in before {
+            self.remove_use(repository, *kind, digest)?;
+        }
         for (position, (kind, digest)) in references.iter().enumerate() {
             let params = (id, limit(position), *kind, DigestColumn::from(digest));
             self.execute(ADD_REFERENCE, params)?;
+            self.add_use(repository, *kind, digest)?;
         }
         Ok(())
     }
 
     /// Removes a manifest and every tag on it (and the repository, when that was its last
     /// content); the tags that went, or `None` when it was not there.
-    pub fn delete_manifest(
+    pub fn remove_manifest(
         &mut self,
         name: &RepositoryName,
         digest: &Digest,
+        removal: Removal,
     ) -> Result<Option<Vec<String>>, Error> {
         let Some(repository) = self.repository_id(name)? else {
             return Ok(None);
@@ -229,8 +246,19 @@ impl WriteTx<'_> {
             let Some(id) = self.manifest_id(repository, digest)? else {
                 return Ok(None);
             };
-            let tags = self.all(TAGS, (id,), |row| row.get(0))?;
-            self.execute(DELETE, (id,))?;
+            let tags: Vec<String> = self.all(TAGS, (id,), |row| row.get(0))?;
+            for tag in &tags {
+                self.end_tag(name, repository, tag, Ended::RemovedWithManifest)?;
+            }
+            self.execute(DELETE_TAGS, (id,))?;
+            let references = self.references_of(id)?;
+            match removal {
+                Removal::Undoable => {
+                    self.move_to_past(name, repository, id, digest, &references)?;
+                }
+                Removal::Final => self.forget(repository, id, &references)?,
+            }
+            self.released_others(repository, digest, &references)?;
             Ok(Some(tags))
         };
         let tags = delete().map_err(|error| {

@@ -5,22 +5,26 @@
 //! when it fails. Nothing here knows a rule of the registry, a file of a blob or a word of HTTP.
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
-//! `manifest`, `referrer`, `tag`, `total`, `account`, `machine_token` (what can be asked and
-//! changed), [`transaction`] (the views they are asked through), `readers` and `writer` (who runs
-//! them), `connection`, `schema`, `log_file`, `fold`, `gate` (how SQLite is kept), `check`,
-//! `failure`.
+//! `uses`, `manifest`, `loose`, `past`, `referrer`, `tag`, `history`, `collect`, `total`,
+//! `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
+//! asked through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
+//! `fold`, `gate` (how SQLite is kept), `check`, `failure`.
 
 mod account;
 mod blob;
 mod check;
+mod collect;
 mod connection;
 mod failure;
 mod fold;
 mod gate;
+mod history;
 mod job;
 mod log_file;
+mod loose;
 mod machine_token;
 mod manifest;
+mod past;
 mod readers;
 mod referrer;
 mod repository;
@@ -31,6 +35,7 @@ mod tag;
 mod tests;
 mod total;
 pub mod transaction;
+mod uses;
 mod values;
 mod writer;
 
@@ -43,15 +48,18 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 pub use self::account::UserRow;
+pub use self::collect::Collectable;
 use self::connection::Place;
 use self::fold::Folding;
 use self::gate::Gate;
+pub use self::history::TAG_HISTORY_MAX;
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
 use self::readers::Readers;
 pub use self::rows::{
-    BlobRow, ManifestFacts, ManifestRow, NewManifest, ReferenceKind, Referrer, Totals,
+    BlobRow, Ended, LooseManifest, ManifestFacts, ManifestRow, NewManifest, PastTag, ReferenceKind,
+    Referrer, Removal, RemovedManifest, Totals,
 };
 pub use self::transaction::{ReadTx, WriteTx};
 use self::writer::Writer;
@@ -93,6 +101,8 @@ pub struct Options<'a> {
     pub queue_max: usize,
     /// How many writes share one commit at most.
     pub batch_max: usize,
+    /// How long a blob that nothing uses yet is kept from the collection.
+    pub blob_grace: Duration,
 }
 
 impl<'a> Options<'a> {
@@ -100,6 +110,9 @@ impl<'a> Options<'a> {
     pub const QUEUE_MAX: usize = 1024;
     /// Default of [`batch_max`](Options::batch_max).
     pub const BATCH_MAX: usize = 256;
+
+    /// Default of [`blob_grace`](Options::blob_grace).
+    pub const BLOB_GRACE: Duration = Duration::from_secs(3600);
 
     /// The defaults for `location`: full durability, the machine's clock.
     pub fn new(location: Location<'a>) -> Self {
@@ -109,6 +122,7 @@ impl<'a> Options<'a> {
             clock: Arc::new(SystemClock),
             queue_max: Self::QUEUE_MAX,
             batch_max: Self::BATCH_MAX,
+            blob_grace: Self::BLOB_GRACE,
         }
     }
 }
@@ -151,6 +165,7 @@ impl Catalog {
             batch_max: options.batch_max,
             log_file: LogFile::new(folding),
             durability: options.durability,
+            blob_grace: options.blob_grace,
             unclear: Arc::clone(&unclear),
         };
         // At least one: a queue without room would hold nobody while the writer is busy.

@@ -7,7 +7,8 @@ use crate::store::Error;
 
 statements! {
     ID = "SELECT id FROM repository WHERE name = ?1";
-    LIST = "SELECT name FROM repository WHERE name > ?1 ORDER BY name LIMIT ?2";
+    // The names of pasts, which begin with '~', sort behind all others.
+    LIST = "SELECT name FROM repository WHERE name > ?1 AND name < '~' ORDER BY name LIMIT ?2";
     INSERT = "INSERT INTO repository (name, created_at) VALUES (?1, ?2) RETURNING id";
     DELETE_EMPTY = "DELETE FROM repository WHERE id = ?1
         AND NOT EXISTS (SELECT 1 FROM manifest WHERE repository_id = ?1)

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use crate::oci::{Digest, MediaType};
+use crate::oci::{Digest, MediaType, RepositoryName};
 
 /// A blob's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,4 +97,82 @@ pub struct Totals {
     pub manifests: u64,
     /// Tags.
     pub tags: u64,
+    /// Sum over all repositories of the sizes of their blobs, in bytes: what deduplication saves
+    /// is the difference to what is there once.
+    pub linked_bytes: u64,
+    /// Sum of the sizes of blobs that only what was removed still needs, in bytes.
+    pub past_bytes: u64,
+    /// Sum of the sizes of all manifests, in bytes.
+    pub manifest_bytes: u64,
+    /// The newest time that anything was written with, in milliseconds since 1970.
+    pub newest_at: i64,
+}
+
+/// A manifest that nothing holds: no tag, no index above it, no subject that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LooseManifest {
+    /// Internal; with `since` it is the place in the list.
+    pub id: i64,
+    /// Since when it is so.
+    pub since: SystemTime,
+    /// Its repository.
+    pub repository: RepositoryName,
+    /// The digest under which it was pushed.
+    pub digest: Digest,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+/// A manifest that was removed and can be brought back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovedManifest {
+    /// The digest under which it was pushed.
+    pub digest: Digest,
+    /// When it was removed.
+    pub removed_at: SystemTime,
+    /// Length in bytes.
+    pub size: u64,
+    /// Its media type.
+    pub media_type: MediaType,
+}
+
+/// What a tag pointed to, for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastTag {
+    /// Counts up; the place in the list.
+    pub id: i64,
+    /// The tag.
+    pub tag: String,
+    /// The manifest.
+    pub digest: Digest,
+    /// When it was set to that.
+    pub set_at: SystemTime,
+    /// By whom; `None` when nobody was logged in.
+    pub set_by: Option<String>,
+    /// When that ended.
+    pub ended_at: SystemTime,
+    /// By whom; `None` when nobody was logged in.
+    pub ended_by: Option<String>,
+    /// How it ended.
+    pub ended: Ended,
+}
+
+/// How what a tag pointed to came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The tag was moved to another manifest.
+    Moved,
+    /// The tag was removed.
+    Removed,
+    /// The manifest was removed, and the tag with it.
+    RemovedWithManifest,
+}
+
+/// What becomes of a manifest that is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It can be brought back for a time.
+    Undoable,
+    /// It is gone, and its room is free as soon as its blobs are collected.
+    Final,
 }

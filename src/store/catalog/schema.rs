@@ -27,6 +27,10 @@ pub(super) const FILES: &[(&str, &str)] = &[
         "0003_accounts.sql",
         include_str!("../../../schema/0003_accounts.sql"),
     ),
+    (
+        "0004_housekeeping.sql",
+        include_str!("../../../schema/0004_housekeeping.sql"),
+    ),
 ];
 
 /// The version of the newest schema.

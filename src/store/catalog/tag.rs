@@ -1,16 +1,23 @@
 //! Tags: names that move from manifest to manifest.
 
+use std::time::SystemTime;
+
+use super::rows::Ended;
 use super::transaction::{ReadTx, WriteTx, statements};
 use super::values::limit;
+use crate::clock::unix_ms;
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::store::{Error, ErrorKind};
 
 statements! {
     LIST = "SELECT t.name FROM repository r JOIN tag t ON t.repository_id = r.id
         WHERE r.name = ?1 AND t.name > ?2 ORDER BY t.name LIMIT ?3";
-    SET = "INSERT INTO tag (repository_id, name, manifest_id, updated_at) VALUES (?1, ?2, ?3, ?4)
+    TARGET = "SELECT manifest_id FROM tag WHERE repository_id = ?1 AND name = ?2";
+    SET = "INSERT INTO tag (repository_id, name, manifest_id, updated_at, set_by, expires_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6)
         ON CONFLICT (repository_id, name)
-        DO UPDATE SET manifest_id = excluded.manifest_id, updated_at = excluded.updated_at";
+        DO UPDATE SET manifest_id = excluded.manifest_id, updated_at = excluded.updated_at,
+            set_by = excluded.set_by, expires_at = excluded.expires_at";
     DELETE = "DELETE FROM tag WHERE repository_id = ?1 AND name = ?2";
 }
 
@@ -30,7 +37,7 @@ impl ReadTx<'_> {
 }
 
 impl WriteTx<'_> {
-    /// Makes or moves a tag onto a manifest that exists.
+    /// Makes or moves a tag onto a manifest that exists, to be removed at `expires_at`.
     ///
     /// # Errors
     /// Kind `Io` when the repository has no such manifest: the caller writes it first.
@@ -39,6 +46,7 @@ impl WriteTx<'_> {
         name: &RepositoryName,
         tag: &Tag,
         digest: &Digest,
+        expires_at: Option<SystemTime>,
     ) -> Result<(), Error> {
         const SETTING: &str = "setting the tag";
         let subject = format_args!("{name}:{tag}");
@@ -54,10 +62,35 @@ impl WriteTx<'_> {
             let missing = format!("the repository has no manifest {digest}");
             return Err(Error::new(ErrorKind::Io, SETTING, subject).because(missing));
         };
-        let params = (repository, tag.as_str(), manifest, self.now_ms());
-        self.execute(SET, params)
-            .map(|_| ())
+        let expires_at = expires_at.map(unix_ms);
+        self.point_tag(name, repository, tag, manifest, expires_at)
             .map_err(|error| self.failed(&error, SETTING, subject))
+    }
+
+    fn point_tag(
+        &self,
+        name: &RepositoryName,
+        repository: i64,
+        tag: &Tag,
+        manifest: i64,
+        expires_at: Option<i64>,
+    ) -> rusqlite::Result<()> {
+        let target: Option<i64> = self.one(TARGET, (repository, tag.as_str()), |row| row.get(0))?;
+        let moved_from = target.filter(|target| *target != manifest);
+        if moved_from.is_some() {
+            self.end_tag(name, repository, tag.as_str(), Ended::Moved)?;
+        }
+        let params = (
+            repository,
+            tag.as_str(),
+            manifest,
+            self.now_ms(),
+            self.actor(),
+            expires_at,
+        );
+        self.execute(SET, params)?;
+        self.is_held(manifest)?;
+        moved_from.map_or(Ok(()), |manifest| self.note_if_loose(manifest))
     }
 
     /// Removes a tag, leaving its manifest. False when it was not there.
@@ -65,8 +98,18 @@ impl WriteTx<'_> {
         let Some(repository) = self.repository_id(name)? else {
             return Ok(false);
         };
-        self.execute(DELETE, (repository, tag.as_str()))
-            .map(|rows| rows > 0)
+        let delete = || {
+            let names = (repository, tag.as_str());
+            let target: Option<i64> = self.one(TARGET, names, |row| row.get(0))?;
+            let Some(manifest) = target else {
+                return Ok(false);
+            };
+            self.end_tag(name, repository, tag.as_str(), Ended::Removed)?;
+            self.execute(DELETE, names)?;
+            self.note_if_loose(manifest)?;
+            Ok(true)
+        };
+        delete()
             .map_err(|error| self.failed(&error, "removing the tag", format_args!("{name}:{tag}")))
     }
 }

@@ -6,7 +6,8 @@ use super::values::Count;
 use crate::store::Error;
 
 statements! {
-    TOTAL = "SELECT repositories, blobs, blob_bytes, manifests, tags FROM total WHERE id = 1";
+    TOTAL = "SELECT repositories, blobs, blob_bytes, manifests, tags, linked_bytes, past_bytes,
+        manifest_bytes, newest_at FROM total WHERE id = 1";
 }
 
 impl ReadTx<'_> {
@@ -20,6 +21,10 @@ impl ReadTx<'_> {
                 blob_bytes: count(2)?,
                 manifests: count(3)?,
                 tags: count(4)?,
+                linked_bytes: count(5)?,
+                past_bytes: count(6)?,
+                manifest_bytes: count(7)?,
+                newest_at: row.get(8)?,
             })
         });
         totals

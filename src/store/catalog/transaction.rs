@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension, Params, Result as SqliteResult, Row};
 
@@ -35,6 +35,10 @@ pub struct ReadTx<'c> {
 pub struct WriteTx<'c> {
     read: ReadTx<'c>,
     now: SystemTime,
+    /// How long a blob that nothing uses yet is kept from the collection.
+    blob_grace: Duration,
+    /// Who asked for what is changed; `None` when nobody was logged in.
+    actor: Option<String>,
     pub(super) shards: Vec<Shard>,
     /// Bytes of content that it wrote, which bounds how much shares one commit.
     pub(super) bytes: usize,
@@ -104,10 +108,12 @@ impl<'c> ReadTx<'c> {
 }
 
 impl<'c> WriteTx<'c> {
-    pub(super) fn new(connection: &'c Connection, now: SystemTime) -> Self {
+    pub(super) fn new(connection: &'c Connection, now: SystemTime, blob_grace: Duration) -> Self {
         Self {
             read: ReadTx::new(connection),
             now,
+            blob_grace,
+            actor: None,
             shards: Vec::new(),
             bytes: 0,
         }
@@ -120,6 +126,20 @@ impl<'c> WriteTx<'c> {
 
     pub(super) fn now_ms(&self) -> i64 {
         unix_ms(self.now)
+    }
+
+    /// From when on a blob that nothing uses yet may be collected.
+    pub(super) fn collect_after_ms(&self) -> i64 {
+        unix_ms(self.now + self.blob_grace)
+    }
+
+    /// Names who asks for what this transaction changes, for the history of tags.
+    pub fn set_actor(&mut self, actor: Option<String>) {
+        self.actor = actor;
+    }
+
+    pub(super) fn actor(&self) -> Option<&str> {
+        self.actor.as_deref()
     }
 
     /// Runs a statement that returns nothing; how many rows it changed.

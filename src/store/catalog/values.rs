@@ -2,10 +2,12 @@
 //!
 //! A value that cannot be read back is damage, and becomes an error of kind `Corrupt`.
 
+use std::time::{Duration, SystemTime};
+
 use rusqlite::Result;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
-use super::rows::ReferenceKind;
+use super::rows::{Ended, ReferenceKind};
 use crate::oci::{Algorithm, Digest, MediaType, RepositoryName, RepositoryNameError};
 
 /// A digest in the form of a column: the algorithm's code, then the raw bytes.
@@ -92,6 +94,33 @@ impl FromSql for ReferenceKind {
             _ => Err(damaged("an unknown kind of reference")),
         }
     }
+}
+
+impl ToSql for Ended {
+    fn to_sql(&self) -> Result<ToSqlOutput<'_>> {
+        let code: i64 = match self {
+            Self::Moved => 1,
+            Self::Removed => 2,
+            Self::RemovedWithManifest => 3,
+        };
+        Ok(code.into())
+    }
+}
+
+impl FromSql for Ended {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value.as_i64()? {
+            1 => Ok(Self::Moved),
+            2 | 4 => Ok(Self::Removed),
+            3 => Ok(Self::RemovedWithManifest),
+            _ => Err(damaged("an unknown end of a tag")),
+        }
+    }
+}
+
+/// A time as columns keep it, in milliseconds since 1970; what lies before is 1970.
+pub(super) fn time(ms: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
 /// A length, a count or a limit: never negative, 64 bits wide in Rust, 63 in SQLite.

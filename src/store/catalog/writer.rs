@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use rusqlite::Connection;
@@ -37,6 +38,7 @@ pub(super) struct Writer {
     pub(super) batch_max: usize,
     pub(super) log_file: LogFile,
     pub(super) durability: Durability,
+    pub(super) blob_grace: Duration,
     /// Whether a failed commit may come back with the next start.
     pub(super) unclear: Arc<AtomicBool>,
 }
@@ -100,7 +102,7 @@ impl Writer {
         let now = self.clock.now();
         let mut next = Some(first);
         while let Some(mut job) = next {
-            let mut transaction = WriteTx::new(&self.connection, now);
+            let mut transaction = WriteTx::new(&self.connection, now, self.blob_grace);
             let ran = self.run(&mut *job, batch.kept > 0, &mut transaction);
             batch.jobs.push(job);
             if ran? {

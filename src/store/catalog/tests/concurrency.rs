@@ -32,8 +32,13 @@ fn readers_see_whole_commits(catalog: &Catalog) {
             write(catalog, move |tx| {
                 let manifest = sample(&format!("m{n}"));
                 manifest.put(tx, &name("app"))?;
-                tx.set_tag(&name("app"), &tag(&manifest.content), &manifest.digest())?;
-                tx.set_tag(&name("app"), &tag("latest"), &manifest.digest())
+                tx.set_tag(
+                    &name("app"),
+                    &tag(&manifest.content),
+                    &manifest.digest(),
+                    None,
+                )?;
+                tx.set_tag(&name("app"), &tag("latest"), &manifest.digest(), None)
             });
         }
         done.store(true, Ordering::SeqCst);

@@ -8,6 +8,7 @@ mod accounts;
 mod concurrency;
 mod files;
 mod group_commit;
+mod housekeeping;
 mod model;
 mod queries;
 mod schema;
@@ -141,7 +142,7 @@ fn push(catalog: &Catalog, repository: &str, contents: &[&str]) {
     write(catalog, move |tx| {
         for sample in &samples {
             sample.put(tx, &repository)?;
-            tx.set_tag(&repository, &tag(&sample.content), &sample.digest())?;
+            tx.set_tag(&repository, &tag(&sample.content), &sample.digest(), None)?;
         }
         Ok(())
     });

@@ -88,7 +88,12 @@ fn apply(catalog: &Catalog, model: &mut Model, change: &Change) {
                 repository.tags.insert(TAGS[text].to_owned(), digest);
             }
             let result = catalog.write(move |tx| {
-                tx.set_tag(&name(REPOSITORIES[repository]), &tag(TAGS[text]), &digest)
+                tx.set_tag(
+                    &name(REPOSITORIES[repository]),
+                    &tag(TAGS[text]),
+                    &digest,
+                    None,
+                )
             });
             assert_eq!(result.is_ok(), expected);
         }
@@ -111,7 +116,7 @@ fn apply(catalog: &Catalog, model: &mut Model, change: &Change) {
                 });
             model.retain(|_, repository| !repository.manifests.is_empty());
             let gone = write(catalog, move |tx| {
-                tx.delete_manifest(&name(REPOSITORIES[repository]), &digest)
+                tx.remove_manifest(&name(REPOSITORIES[repository]), &digest, Removal::Final)
             });
             assert_eq!(gone, expected);
         }
