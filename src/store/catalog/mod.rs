@@ -6,7 +6,7 @@
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
 //! `uses`, `manifest`, `loose`, `past`, `referrer`, `tag`, `history`, `collect`, `total`,
-//! `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
+//! `quota`, `retention`, `pull`, `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
 //! asked through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
 //! `fold`, `gate` (how SQLite is kept), `check`, `failure`.
 
@@ -25,9 +25,12 @@ mod loose;
 mod machine_token;
 mod manifest;
 mod past;
+mod pull;
+mod quota;
 mod readers;
 mod referrer;
 mod repository;
+mod retention;
 pub mod rows;
 mod schema;
 mod tag;
@@ -56,10 +59,11 @@ pub use self::history::TAG_HISTORY_MAX;
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
+pub use self::pull::PullCount;
 use self::readers::Readers;
 pub use self::rows::{
-    BlobRow, Ended, LooseManifest, ManifestFacts, ManifestRow, NewManifest, PastTag, ReferenceKind,
-    Referrer, Removal, RemovedManifest, Totals,
+    BlobRow, Ended, Growth, Held, LooseManifest, ManifestFacts, ManifestRow, NewManifest, PastTag,
+    ReferenceKind, Referrer, Removal, RemovedManifest, TagRow, Totals, UsedBlob,
 };
 pub use self::transaction::{ReadTx, WriteTx};
 use self::writer::Writer;
@@ -129,6 +133,7 @@ impl<'a> Options<'a> {
 
 /// The open catalog. Share it behind an `Arc`. Dropping it closes it and waits for the writer.
 pub struct Catalog {
+    clock: Arc<dyn Clock>,
     readers: Readers,
     /// The way to the writer; none once the catalog is closed.
     queue: RwLock<Option<Sender<Box<dyn Job>>>>,
@@ -159,7 +164,7 @@ impl Catalog {
         let unclear = Arc::new(AtomicBool::new(false));
         let writer = Writer {
             connection,
-            clock: options.clock,
+            clock: Arc::clone(&options.clock),
             sync_shards,
             gate: gate.clone(),
             batch_max: options.batch_max,
@@ -179,12 +184,18 @@ impl Catalog {
             })
             .map_err(|error| Error::io("starting", "the catalog's writer", error))?;
         Ok(Self {
+            clock: options.clock,
             readers: Readers::new(place, gate),
             queue: RwLock::new(Some(sender)),
             ended,
             thread: Mutex::new(Some(thread)),
             unclear,
         })
+    }
+
+    /// The clock that rows are written with.
+    pub const fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// Runs `work` on one consistent snapshot, on this thread. A read may lie inside another read,

@@ -12,6 +12,10 @@ const BLOBS: [&str; 5] = ["one", "twotwo", "threethree", "four", "five"];
 const TAGS: [&str; 3] = ["latest", "v1", "v2"];
 const SAMPLES: usize = 7;
 
+/// Patterns, and which repositories fit.
+type Group = (&'static str, fn(&str) -> bool);
+const GROUPS: [Group; 2] = [("a/* z", |text| text != "a"), ("a", |text| text == "a")];
+
 #[derive(Clone, Debug)]
 enum Change {
     Link(usize, usize),
@@ -121,6 +125,22 @@ fn apply(tx: &mut WriteTx<'_>, change: &Change) -> Result<(), Error> {
     }
 }
 
+/// Groups hold what their repositories do, whatever became of these.
+fn groups_are_right(catalog: &Catalog) {
+    for (pattern, is_member) in GROUPS {
+        let (group, members) = read(catalog, |tx| {
+            let mut sum = Held::default();
+            for text in REPOSITORIES.into_iter().filter(|text| is_member(text)) {
+                let held = tx.repository_held(&name(text))?;
+                sum.bytes += held.bytes;
+                sum.tags += held.tags;
+            }
+            Ok((tx.group_held(pattern)?, sum))
+        });
+        assert_eq!(group, members, "{pattern}");
+    }
+}
+
 /// Takes all that is in the queue, whatever its time.
 fn collect(tx: &mut WriteTx<'_>) -> Result<(), Error> {
     let end = tx.now() + Duration::from_secs(86_400);
@@ -146,11 +166,14 @@ proptest! {
         changes in proptest::collection::vec(change(), 1..80),
     ) {
         let catalog = in_memory();
+        let groups = GROUPS.map(|(pattern, _)| pattern.to_owned());
+        write(&catalog, move |tx| tx.set_quota_groups(&groups));
         for change in &changes {
             let own = change.clone();
             write(&catalog, move |tx| apply(tx, &own));
         }
         prop_assert_eq!(catalog.integrity().unwrap(), Vec::<String>::new());
+        groups_are_right(&catalog);
         // Once all is removed and collected, nothing is left.
         write(&catalog, |tx| {
             for text in REPOSITORIES {

@@ -4,8 +4,8 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::store::catalog::{
-    account, blob, collect, history, loose, machine_token, manifest, past, referrer, repository,
-    schema, tag as tags, total, uses,
+    account, blob, collect, history, loose, machine_token, manifest, past, pull, quota, referrer,
+    repository, retention, schema, tag as tags, total, uses,
 };
 
 /// A bare database with the newest schema.
@@ -36,8 +36,11 @@ fn no_statement_scans_a_table_or_sorts() {
         machine_token::STATEMENTS,
         manifest::STATEMENTS,
         past::STATEMENTS,
+        pull::STATEMENTS,
+        quota::STATEMENTS,
         referrer::STATEMENTS,
         repository::STATEMENTS,
+        retention::STATEMENTS,
         tags::STATEMENTS,
         total::STATEMENTS,
         uses::STATEMENTS,
