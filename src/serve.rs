@@ -65,6 +65,7 @@ impl Coracle {
         let blobs = open_blobs(&settings, layout.as_ref())?;
         let catalog = Arc::new(open_catalog(&settings, layout.as_ref(), &clock, &blobs)?);
         let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
+        registry.set_policy(settings.policy.clone())?;
         let registry = Arc::new(registry);
         let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
         let auth = Arc::new(auth);

@@ -6,21 +6,26 @@
 pub mod blobs;
 pub mod check;
 mod error;
+mod immutable;
 pub mod manifests;
 pub mod policy;
 pub mod pulls;
+mod quotas;
 pub mod referrers;
+pub mod retention;
 pub mod sweep;
 pub mod tags;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod upload;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use error::Error;
 
+use self::policy::Rules;
+use self::pulls::Pulls;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
 use crate::store::catalog::{BlobRow, Catalog, Removal, Totals};
@@ -70,6 +75,8 @@ pub struct Registry {
     blobs: Arc<dyn BlobStore>,
     locks: DigestLocks,
     options: Options,
+    policy: RwLock<Arc<Rules>>,
+    pulls: Pulls,
 }
 
 /// A part of a list in its order, and whether more follows it.
@@ -93,12 +100,38 @@ impl<T> Page<T> {
 impl Registry {
     /// The registry over `catalog` and `blobs`, which must belong together.
     pub fn new(catalog: Arc<Catalog>, blobs: Arc<dyn BlobStore>, options: Options) -> Self {
+        let pulls = Pulls::new(Arc::clone(catalog.clock()));
         Self {
             catalog,
             blobs,
             locks: DigestLocks::new(),
             options,
+            policy: RwLock::default(),
+            pulls,
         }
+    }
+
+    /// Puts these rules about content in force.
+    ///
+    /// # Errors
+    /// The catalog cannot be read or written; then the rules before are in force.
+    pub fn set_policy(&self, rules: Rules) -> Result<(), store::Error> {
+        let rules = Arc::new(rules);
+        quotas::add_groups(&self.catalog, &rules)?;
+        let mut policy = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+        *policy = rules;
+        Ok(())
+    }
+
+    /// The rules about content.
+    pub fn policy(&self) -> Arc<Rules> {
+        let policy = self.policy.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&policy)
+    }
+
+    /// The pulls since they were last written.
+    pub const fn pulls(&self) -> &Pulls {
+        &self.pulls
     }
 
     /// The rules in force.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::{Error, Registry};
 use crate::clock::{Clock, unix_ms};
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 
@@ -17,6 +18,9 @@ pub const ENTRIES_MAX: usize = 16_384;
 
 /// Parts with a lock each, so that pulls of different things rarely meet.
 const SHARDS: usize = 16;
+
+/// Entries that are written in one go, so that nobody who writes waits long.
+const FLUSHED_AT_ONCE: usize = 500;
 
 /// What was pulled: a manifest, and the tag by which it was.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +62,44 @@ pub struct Pulls {
     /// Pulls that found no room.
     dropped: AtomicU64,
     wanted: (Sender<()>, Receiver<()>),
+}
+
+impl Registry {
+    /// Counts a pull of the manifest `digest`, which was asked for as `reference`.
+    pub fn pulled(&self, repository: &RepositoryName, reference: &Reference, digest: &Digest) {
+        self.pulls.record(repository, reference, digest);
+    }
+
+    /// Writes the pulls that were counted, so many entries in one write.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; what was not written is counted again.
+    pub fn flush_pulls(&self) -> Result<(), Error> {
+        let dropped = self.pulls.take_dropped();
+        if dropped > 0 {
+            log::warn!(
+                "{dropped} pulls were not counted: more than {ENTRIES_MAX} different things were \
+                 pulled since the last time they were written"
+            );
+        }
+        let mut rest = self.pulls.take();
+        while !rest.is_empty() {
+            let part: Arc<[Pulled]> = rest.drain(..rest.len().min(FLUSHED_AT_ONCE)).collect();
+            let own = Arc::clone(&part);
+            let written = self.catalog.write(move |tx| {
+                own.iter().try_for_each(|one| {
+                    let (name, digest, tag) = (&one.repository, &one.digest, one.tag.as_ref());
+                    tx.add_pulls(name, digest, tag, one.pulls, one.last_at)
+                })
+            });
+            if let Err(error) = written {
+                rest.extend(part.iter().cloned());
+                self.pulls.put_back(rest);
+                return Err(Error::Store(error));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Pulls {

@@ -8,7 +8,7 @@ pub mod semver;
 
 pub use immutable::Immutable;
 pub use quota::{Excess, Quota, Usage};
-pub use retention::{Retention, TagFacts, Verdict};
+pub use retention::{Decision, Retention, TagFacts, Verdict};
 
 use crate::oci::{Glob, RepositoryName, Tag};
 
@@ -45,11 +45,16 @@ impl Rules {
             .filter(move |quota| fits(&quota.repositories, repository))
     }
 
-    /// The rule that says that this tag never moves.
-    pub fn immutable(&self, repository: &RepositoryName, tag: &Tag) -> Option<&Immutable> {
+    /// The rules about tags of the repository that never move.
+    pub fn immutable_of(&self, repository: &RepositoryName) -> impl Iterator<Item = &Immutable> {
         self.immutable
             .iter()
-            .find(|rule| fits(&rule.repositories, repository) && rule.holds(tag))
+            .filter(move |rule| fits(&rule.repositories, repository))
+    }
+
+    /// The rule that says that this tag never moves.
+    pub fn immutable(&self, repository: &RepositoryName, tag: &Tag) -> Option<&Immutable> {
+        self.immutable_of(repository).find(|rule| rule.holds(tag))
     }
 }
 

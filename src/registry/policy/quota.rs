@@ -80,7 +80,7 @@ impl fmt::Display for Excess {
         write!(
             f,
             "at most {limit} {measure}, holds {used} and would need {asked} more (quota in \
-             {origin}); delete some of its tags or ask for a larger quota"
+             {origin}); delete manifests that nobody needs, or ask for more"
         )
     }
 }
@@ -89,6 +89,12 @@ impl Quota {
     /// Whether it counts what the store holds, each blob once, and not what repositories hold.
     pub fn is_of_store(&self) -> bool {
         !self.each && self.repositories.iter().any(Glob::is_everything)
+    }
+
+    /// What the catalog knows the group of its repositories by, when they share it.
+    pub fn group(&self) -> String {
+        let globs: Vec<&str> = self.repositories.iter().map(Glob::as_str).collect();
+        globs.join(" ")
     }
 
     /// What keeps `more` from being added to `used`, if anything. What adds nothing is never

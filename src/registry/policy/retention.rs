@@ -1,11 +1,11 @@
 //! Which tags go: a decision over what is known of the tags of one repository, and nothing else.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use super::semver::Version;
 use crate::clock::{Life, rfc3339};
-use crate::oci::{Digest, Glob, Tag, TagGlob};
+use crate::oci::{Glob, Tag, TagGlob};
 
 /// What removed a tag that had a time to live, in the place of a rule.
 pub const TIME_TO_LIVE: &str = "time to live";
@@ -32,12 +32,10 @@ pub struct Retention {
 }
 
 /// What is known of a tag. Times are milliseconds since 1970.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TagFacts {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TagFacts<'a> {
     /// The tag.
-    pub name: Tag,
-    /// The manifest it points to.
-    pub digest: Digest,
+    pub name: &'a Tag,
     /// When it was last pushed.
     pub pushed_at: i64,
     /// When it was last pulled, if ever.
@@ -71,30 +69,90 @@ impl Retention {
     }
 }
 
-/// The tags that go at `now` (milliseconds since 1970), in the order of `tags`, each with why.
-/// `rule` is the one of their repository, `tags` are all of its tags, in any order.
+/// A decision about the tags of one repository at one time.
 ///
 /// A tag that is immutable or that a `keep_*` names stays whatever else is said. Of the others go
 /// those whose time to live is over; those older than `expire`; and where there is a `keep_*` and
 /// no `expire`, all.
-pub fn plan<'a>(
-    rule: Option<&Retention>,
-    tags: &'a [TagFacts],
+///
+/// Where the rule [compares](Self::compares), all tags are shown to it first, in any order. So it
+/// never holds more of them than the rule keeps.
+pub struct Decision<'a> {
+    rule: Option<&'a Retention>,
+    /// Milliseconds since 1970.
     now: i64,
-) -> Vec<(&'a TagFacts, Verdict)> {
-    let kept = rule.map(|rule| Kept::of(rule, tags, now));
-    let goes = |tag: &TagFacts| {
-        if tag.immutable || kept.as_ref().is_some_and(|kept| kept.holds(tag)) {
-            return None;
-        }
-        time_to_live(tag, now).or_else(|| condemn(rule?, tag, now))
-    };
-    tags.iter()
-        .filter_map(|tag| Some((tag, goes(tag)?)))
-        .collect()
+    last: Highest<(i64, String)>,
+    versions: Highest<NamedVersion>,
 }
 
-fn time_to_live(tag: &TagFacts, now: i64) -> Option<Verdict> {
+impl<'a> Decision<'a> {
+    /// By `rule`, which is the one of the repository, at `now` in milliseconds since 1970.
+    pub fn new(rule: Option<&'a Retention>, now: i64) -> Self {
+        let count = |of: fn(&Retention) -> Option<usize>| rule.and_then(of).unwrap_or(0);
+        Self {
+            rule,
+            now,
+            last: Highest::new(count(|rule| rule.keep_last)),
+            versions: Highest::new(count(|rule| rule.keep_semver)),
+        }
+    }
+
+    /// Whether a tag is compared with the others, so that it must see all of them.
+    pub const fn compares(&self) -> bool {
+        self.last.count > 0 || self.versions.count > 0
+    }
+
+    /// Sees one of the tags.
+    pub fn see(&mut self, tag: &TagFacts<'_>) {
+        let name = tag.name.as_str();
+        let own = (tag.pushed_at, name);
+        self.last.offer(
+            |(pushed, least)| own > (*pushed, least.as_str()),
+            || (tag.pushed_at, name.to_owned()),
+        );
+        if self.versions.count > 0
+            && let Some(own) = version(name)
+        {
+            self.versions.offer(
+                |least| least.key().is_none_or(|least| own > least),
+                || NamedVersion(name.to_owned()),
+            );
+        }
+    }
+
+    /// Whether the tag goes, and why. All tags have been seen where that is needed.
+    pub fn goes(&self, tag: &TagFacts<'_>) -> Option<Verdict> {
+        if tag.immutable || self.keeps(tag) {
+            return None;
+        }
+        time_to_live(tag, self.now).or_else(|| condemn(self.rule?, tag, self.now))
+    }
+
+    fn keeps(&self, tag: &TagFacts<'_>) -> bool {
+        let Some(rule) = self.rule else {
+            return false;
+        };
+        let name = tag.name.as_str();
+        let is_recent = self
+            .last
+            .least()
+            .is_some_and(|(pushed, least)| (tag.pushed_at, name) >= (*pushed, least.as_str()));
+        let is_high = || {
+            let least = self.versions.least().and_then(NamedVersion::key);
+            least.is_some_and(|least| version(name).is_some_and(|own| own >= least))
+        };
+        let is_pulled = |life| {
+            let pulled = tag.pulled_at;
+            pulled.is_some_and(|pulled| !is_older(pulled, life, self.now))
+        };
+        is_recent
+            || is_high()
+            || rule.keep_tags.iter().any(|glob| glob.matches(tag.name))
+            || rule.keep_pulled.is_some_and(is_pulled)
+    }
+}
+
+fn time_to_live(tag: &TagFacts<'_>, now: i64) -> Option<Verdict> {
     let end = tag.expires_at.filter(|end| *end <= now)?;
     Some(Verdict {
         origin: TIME_TO_LIVE.to_owned(),
@@ -103,7 +161,7 @@ fn time_to_live(tag: &TagFacts, now: i64) -> Option<Verdict> {
 }
 
 /// What the rule says about a tag that it does not keep.
-fn condemn(rule: &Retention, tag: &TagFacts, now: i64) -> Option<Verdict> {
+fn condemn(rule: &Retention, tag: &TagFacts<'_>, now: i64) -> Option<Verdict> {
     let reason = match rule.expire {
         Some(expire) if is_older(tag.pushed_at, expire, now) => format!(
             "pushed at {}, more than {expire} ago",
@@ -123,66 +181,66 @@ fn is_older(then: i64, life: Life, now: i64) -> bool {
     now.saturating_sub(then) > life.as_ms()
 }
 
-/// What a rule keeps, as bounds that a single tag can be compared with.
-struct Kept<'a> {
-    rule: &'a Retention,
-    now: i64,
-    /// The least of the tags pushed last that still stays; `None` when none does.
-    last: Option<(i64, &'a str)>,
-    /// The lowest version that still stays.
-    lowest: Option<(Version<'a>, &'a str)>,
-}
-
-impl<'a> Kept<'a> {
-    fn of(rule: &'a Retention, tags: &'a [TagFacts], now: i64) -> Self {
-        let pushed = tags.iter().map(|tag| (tag.pushed_at, tag.name.as_str()));
-        let versions = tags.iter().filter_map(version);
-        Self {
-            rule,
-            now,
-            last: rule.keep_last.and_then(|count| highest(pushed, count)),
-            lowest: rule.keep_semver.and_then(|count| highest(versions, count)),
-        }
-    }
-
-    fn holds(&self, tag: &TagFacts) -> bool {
-        let is_recent = || (tag.pushed_at, tag.name.as_str());
-        self.last.is_some_and(|least| is_recent() >= least)
-            || self
-                .lowest
-                .is_some_and(|lowest| version(tag).is_some_and(|own| own >= lowest))
-            || self
-                .rule
-                .keep_tags
-                .iter()
-                .any(|glob| glob.matches(&tag.name))
-            || self.rule.keep_pulled.is_some_and(|life| {
-                tag.pulled_at
-                    .is_some_and(|pulled| !is_older(pulled, life, self.now))
-            })
-    }
-}
-
 /// A tag's version; of two that are equal in order the name decides, so that the order in which
 /// tags come in does not.
-fn version(tag: &TagFacts) -> Option<(Version<'_>, &str)> {
-    let name = tag.name.as_str();
+fn version(name: &str) -> Option<(Version<'_>, &str)> {
     Some((Version::parse(name)?, name))
 }
 
-/// The least of the `count` highest values, without sorting all of them; `None` for none.
-fn highest<T: Ord + Copy>(values: impl Iterator<Item = T>, count: usize) -> Option<T> {
-    let mut best = BinaryHeap::new();
-    for value in values {
-        if best.len() < count {
-            best.push(Reverse(value));
-        } else if best
-            .peek()
-            .is_some_and(|least: &Reverse<T>| value > least.0)
-        {
-            best.pop();
-            best.push(Reverse(value));
+/// The name of a tag that is a version, in the order of versions.
+struct NamedVersion(String);
+
+impl NamedVersion {
+    fn key(&self) -> Option<(Version<'_>, &str)> {
+        version(&self.0)
+    }
+}
+
+impl Ord for NamedVersion {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for NamedVersion {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for NamedVersion {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for NamedVersion {}
+
+/// The `count` highest of the values that were offered.
+struct Highest<T> {
+    count: usize,
+    best: BinaryHeap<Reverse<T>>,
+}
+
+impl<T: Ord> Highest<T> {
+    fn new(count: usize) -> Self {
+        Self {
+            count,
+            best: BinaryHeap::new(),
         }
     }
-    best.peek().map(|least| least.0)
+
+    /// Takes a value that is above the least of those that are held, or for which there is room.
+    fn offer(&mut self, is_above: impl FnOnce(&T) -> bool, value: impl FnOnce() -> T) {
+        if self.best.len() < self.count {
+            self.best.push(Reverse(value()));
+        } else if self.least().is_some_and(is_above) {
+            self.best.pop();
+            self.best.push(Reverse(value()));
+        }
+    }
+
+    fn least(&self) -> Option<&T> {
+        self.best.peek().map(|least| &least.0)
+    }
 }

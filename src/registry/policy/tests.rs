@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::quota::Measure;
 use super::*;
 use crate::clock::Life;
-use crate::oci::{Algorithm, Digest, TagGlob};
+use crate::oci::TagGlob;
 
 const DAY: i64 = 86_400_000;
 const NOW: i64 = 1_000 * DAY;
@@ -28,11 +28,32 @@ fn name(text: &str) -> RepositoryName {
     text.parse().unwrap()
 }
 
+/// What a test says of a tag.
+#[derive(Clone, Debug)]
+struct Known {
+    name: Tag,
+    pushed_at: i64,
+    pulled_at: Option<i64>,
+    expires_at: Option<i64>,
+    immutable: bool,
+}
+
+impl Known {
+    fn facts(&self) -> TagFacts<'_> {
+        TagFacts {
+            name: &self.name,
+            pushed_at: self.pushed_at,
+            pulled_at: self.pulled_at,
+            expires_at: self.expires_at,
+            immutable: self.immutable,
+        }
+    }
+}
+
 /// A tag that was pushed so many days ago.
-fn tag(name: &str, days: i64) -> TagFacts {
-    TagFacts {
+fn tag(name: &str, days: i64) -> Known {
+    Known {
         name: name.parse().unwrap(),
-        digest: Digest::of(Algorithm::Sha256, name.as_bytes()),
         pushed_at: NOW - days * DAY,
         pulled_at: None,
         expires_at: None,
@@ -47,14 +68,28 @@ fn rule() -> Retention {
     }
 }
 
-fn going(rule: Option<&Retention>, tags: &[TagFacts], now: i64) -> Vec<String> {
-    let plan = retention::plan(rule, tags, now);
-    plan.iter().map(|(tag, _)| tag.name.to_string()).collect()
+/// What goes, in the order of `tags`.
+fn plan<'a>(rule: Option<&Retention>, tags: &'a [Known], now: i64) -> Vec<(&'a Known, Verdict)> {
+    let mut decision = Decision::new(rule, now);
+    if decision.compares() {
+        tags.iter().for_each(|tag| decision.see(&tag.facts()));
+    }
+    tags.iter()
+        .filter_map(|tag| Some((tag, decision.goes(&tag.facts())?)))
+        .collect()
+}
+
+fn going(rule: Option<&Retention>, tags: &[Known], now: i64) -> Vec<String> {
+    let planned = plan(rule, tags, now);
+    planned
+        .iter()
+        .map(|(tag, _)| tag.name.to_string())
+        .collect()
 }
 
 #[test]
 fn each_clause_keeps_what_it_names() {
-    let pulled = |name, days, pulled: i64| TagFacts {
+    let pulled = |name, days, pulled: i64| Known {
         pulled_at: Some(NOW - pulled * DAY),
         ..tag(name, days)
     };
@@ -154,15 +189,15 @@ fn a_pre_release_stands_below_its_release_and_words_are_no_versions() {
 #[test]
 fn a_time_to_live_needs_no_rule_and_yields_to_what_is_kept() {
     let tags = [
-        TagFacts {
+        Known {
             expires_at: Some(NOW),
             ..tag("over", 1)
         },
-        TagFacts {
+        Known {
             expires_at: Some(NOW + 1),
             ..tag("not-yet", 1)
         },
-        TagFacts {
+        Known {
             expires_at: Some(NOW - 1),
             immutable: true,
             ..tag("fixed", 1)
@@ -179,11 +214,11 @@ fn a_time_to_live_needs_no_rule_and_yields_to_what_is_kept() {
         expire: Some(life("30d")),
         ..rule()
     };
-    let plan = retention::plan(Some(&expiring), &tags, NOW);
-    assert_eq!(plan.len(), 1);
-    assert_eq!(plan[0].1.origin, retention::TIME_TO_LIVE);
+    let planned = plan(Some(&expiring), &tags, NOW);
+    assert_eq!(planned.len(), 1);
+    assert_eq!(planned[0].1.origin, retention::TIME_TO_LIVE);
     assert_eq!(
-        plan[0].1.reason,
+        planned[0].1.reason,
         "its time to live ended at 1972-09-27T00:00:00Z"
     );
 }
@@ -194,14 +229,14 @@ fn immutable_tags_stay_and_reasons_are_said() {
         expire: Some(life("30d")),
         ..rule()
     };
-    let fixed = TagFacts {
+    let fixed = Known {
         immutable: true,
         ..tag("fixed", 31)
     };
     let tags = [fixed, tag("old", 31), tag("young", 30)];
-    let plan = retention::plan(Some(&expiring), &tags, NOW);
-    let [(gone, verdict)] = plan.as_slice() else {
-        panic!("{plan:?}");
+    let planned = plan(Some(&expiring), &tags, NOW);
+    let [(gone, verdict)] = planned.as_slice() else {
+        panic!("{planned:?}");
     };
     assert_eq!(gone.name.as_str(), "old");
     assert_eq!(verdict.origin, "coracle.toml:7");
@@ -213,8 +248,8 @@ fn immutable_tags_stay_and_reasons_are_said() {
         keep_tags: tag_globs(&["young"]),
         ..rule()
     };
-    let plan = retention::plan(Some(&keeping), &tags, NOW);
-    assert_eq!(plan[0].1.reason, "none of the rule's keep_* names it");
+    let planned = plan(Some(&keeping), &tags, NOW);
+    assert_eq!(planned[0].1.reason, "none of the rule's keep_* names it");
 }
 
 #[test]
@@ -285,14 +320,14 @@ fn a_refusal_names_its_figures() {
     assert_eq!(
         said(&quota(&["team/**"], Some(100), None, true)),
         "repository team/a may hold at most 100 bytes, holds 90 and would need 20 more (quota in \
-         coracle.toml:9); delete some of its tags or ask for a larger quota"
+         coracle.toml:9); delete manifests that nobody needs, or ask for more"
     );
     let together = quota(&["team/**"], Some(100), None, false);
     assert_eq!(
         said(&together),
         "the repositories under this quota may together hold at most 100 bytes, holds 90 and \
-         would need 20 more (quota in coracle.toml:9); delete some of its tags or ask for a \
-         larger quota"
+         would need 20 more (quota in coracle.toml:9); delete manifests that nobody needs, or \
+         ask for more"
     );
     assert!(!together.is_of_store());
     assert!(quota(&["**"], None, None, false).is_of_store());
@@ -332,7 +367,7 @@ fn every_quota_and_any_immutability_that_fits_holds() {
     assert_eq!(fixed("a", "v1"), None);
 }
 
-fn any_tags() -> impl Strategy<Value = Vec<TagFacts>> {
+fn any_tags() -> impl Strategy<Value = Vec<Known>> {
     let names = prop_oneof!["[a-c]{1,2}", "v?[0-2]\\.[0-2]\\.[0-2](-rc[0-2])?"];
     let one = (
         names,
@@ -342,9 +377,9 @@ fn any_tags() -> impl Strategy<Value = Vec<TagFacts>> {
         proptest::bool::weighted(0.1),
     );
     proptest::collection::vec(one, 0..20).prop_map(|all| {
-        let mut tags: Vec<TagFacts> = all
+        let mut tags: Vec<Known> = all
             .into_iter()
-            .map(|(name, days, pulled, expires, immutable)| TagFacts {
+            .map(|(name, days, pulled, expires, immutable)| Known {
                 pulled_at: pulled.map(|days| NOW - days * DAY),
                 expires_at: expires.map(|days| NOW - days * DAY),
                 immutable,
@@ -383,9 +418,9 @@ fn any_rule() -> impl Strategy<Value = Retention> {
 }
 
 /// What the rule's clauses name, each in the plainest way.
-fn named(rule: &Retention, tags: &[TagFacts]) -> Vec<String> {
+fn named(rule: &Retention, tags: &[Known]) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
-    let mut by_time: Vec<&TagFacts> = tags.iter().collect();
+    let mut by_time: Vec<&Known> = tags.iter().collect();
     by_time.sort_by_key(|tag| (tag.pushed_at, tag.name.as_str()));
     let newest = by_time.iter().rev().take(rule.keep_last.unwrap_or(0));
     kept.extend(newest.map(|tag| tag.name.to_string()));
@@ -479,7 +514,7 @@ proptest! {
         pushed_at in any::<i64>(),
         now in any::<i64>(),
     ) {
-        let tags = [TagFacts { pushed_at, pulled_at: Some(pushed_at), ..tag("a", 0) }];
-        prop_assert!(retention::plan(Some(&rule), &tags, now).len() <= 1);
+        let tags = [Known { pushed_at, pulled_at: Some(pushed_at), ..tag("a", 0) }];
+        prop_assert!(plan(Some(&rule), &tags, now).len() <= 1);
     }
 }

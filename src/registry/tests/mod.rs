@@ -4,6 +4,7 @@
 mod crash;
 mod forms;
 mod model;
+mod retention;
 mod rules;
 
 use std::sync::Arc;

@@ -102,18 +102,11 @@ impl ReadTx<'_> {
 }
 
 impl WriteTx<'_> {
-    /// Makes these the groups that there are, none of them twice. All repositories are looked at
-    /// for one that is new.
-    pub fn set_quota_groups(&mut self, patterns: &[String]) -> Result<(), Error> {
-        let failed =
-            |error: &rusqlite::Error| self.failed(error, "setting", "the groups of quotas");
+    /// Has these groups counted from now on, none of them named twice. All repositories are looked
+    /// at for one that is new.
+    pub fn add_quota_groups(&mut self, patterns: &[String]) -> Result<(), Error> {
+        let failed = |error: &rusqlite::Error| self.failed(error, "adding", "the groups of quotas");
         let known = self.groups().map_err(|error| failed(&error))?;
-        for (pattern, id) in &known {
-            if !patterns.contains(pattern) {
-                self.execute(REMOVE_GROUP, (id,))
-                    .map_err(|error| failed(&error))?;
-            }
-        }
         let is_new = |pattern: &&String| known.iter().all(|(known, _)| known != *pattern);
         for pattern in patterns.iter().filter(is_new) {
             let id: Option<i64> = self
@@ -124,6 +117,19 @@ impl WriteTx<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Removes all groups but these.
+    pub fn keep_quota_groups(&mut self, patterns: &[String]) -> Result<(), Error> {
+        let remove = || {
+            for (pattern, id) in self.groups()? {
+                if !patterns.contains(&pattern) {
+                    self.execute(REMOVE_GROUP, (id,))?;
+                }
+            }
+            Ok(())
+        };
+        remove().map_err(|error| self.failed(&error, "removing", "the groups of quotas"))
     }
 
     fn fill_group(&self, id: i64, pattern: &str) -> Result<(), Error> {

@@ -11,22 +11,20 @@ use crate::oci::{Digest, RepositoryName, Tag};
 use crate::store::Error;
 
 statements! {
-    TAGS = "SELECT t.name, t.manifest_id, m.digest, t.updated_at, t.pulled_at, t.expires_at
-        FROM repository r JOIN tag t ON t.repository_id = r.id
-        JOIN manifest m ON m.id = t.manifest_id WHERE r.name = ?1 ORDER BY t.name";
-    TAG = "SELECT t.name, t.manifest_id, m.digest, t.updated_at, t.pulled_at, t.expires_at
-        FROM repository r JOIN tag t ON t.repository_id = r.id
-        JOIN manifest m ON m.id = t.manifest_id WHERE r.name = ?1 AND t.name = ?2";
-    EXPIRED = "SELECT t.name, t.manifest_id, m.digest, t.updated_at, t.pulled_at, t.expires_at,
-            r.name
-        FROM tag t CROSS JOIN manifest m ON m.id = t.manifest_id
-        CROSS JOIN repository r ON r.id = t.repository_id
+    // A digest is looked up for those tags alone that go: it lies with the manifest's bytes.
+    TAGS = "SELECT t.name, t.manifest_id, t.updated_at, t.pulled_at, t.expires_at
+        FROM repository r JOIN tag t ON t.repository_id = r.id WHERE r.name = ?1 ORDER BY t.name";
+    TAG = "SELECT t.name, t.manifest_id, t.updated_at, t.pulled_at, t.expires_at
+        FROM repository r JOIN tag t ON t.repository_id = r.id WHERE r.name = ?1 AND t.name = ?2";
+    EXPIRED = "SELECT t.name, t.manifest_id, t.updated_at, t.pulled_at, t.expires_at, r.name
+        FROM tag t CROSS JOIN repository r ON r.id = t.repository_id
         WHERE t.expires_at <= ?1 ORDER BY t.expires_at LIMIT ?2";
     ON_MANIFEST = "SELECT t.name FROM repository r JOIN manifest m ON m.repository_id = r.id
         JOIN tag t ON t.manifest_id = m.id WHERE r.name = ?1 AND m.digest = ?2";
     LAST_CHANGE = "SELECT ifnull(max(id), 0) FROM tag_history";
     CHANGED = "SELECT 1 FROM tag_history WHERE id > ?1 AND repository = ?2 LIMIT 1";
     SIZE = "SELECT size FROM manifest WHERE id = ?1";
+    DIGEST = "SELECT digest FROM manifest WHERE id = ?1";
     TAG_COUNT = "SELECT count(*) FROM tag WHERE manifest_id = ?1";
     // The indexes above it, and the manifest that it is about.
     ABOVE = "SELECT a.id FROM manifest m
@@ -54,23 +52,26 @@ fn tag_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<TagRow> {
     Ok(TagRow {
         name: row.get(0)?,
         manifest: row.get(1)?,
-        digest: row.get(2)?,
-        set_at: row.get(3)?,
-        pulled_at: row.get(4)?,
-        expires_at: row.get(5)?,
+        set_at: row.get(2)?,
+        pulled_at: row.get(3)?,
+        expires_at: row.get(4)?,
     })
 }
 
 impl ReadTx<'_> {
-    /// All tags of the repository, in byte order.
-    pub fn tag_rows(&self, name: &RepositoryName) -> Result<Vec<TagRow>, Error> {
-        self.all(TAGS, (name.as_str(),), tag_row)
+    /// Calls `each` with all tags of the repository, in byte order, until it answers false.
+    pub fn each_tag(
+        &self,
+        name: &RepositoryName,
+        mut each: impl FnMut(TagRow) -> bool,
+    ) -> Result<(), Error> {
+        self.each(TAGS, (name.as_str(),), |row| Ok(each(tag_row(row)?)))
             .map_err(|error| self.failed(&error, "listing the tags of", name))
     }
 
     /// One tag.
-    pub fn tag_row(&self, name: &RepositoryName, tag: &str) -> Result<Option<TagRow>, Error> {
-        self.one(TAG, (name.as_str(), tag), tag_row)
+    pub fn tag_row(&self, name: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>, Error> {
+        self.one(TAG, (name.as_str(), tag.as_str()), tag_row)
             .map_err(|error| self.failed(&error, "looking up", format_args!("{name}:{tag}")))
     }
 
@@ -82,7 +83,7 @@ impl ReadTx<'_> {
         limit: usize,
     ) -> Result<Vec<(RepositoryName, TagRow)>, Error> {
         let params = (unix_ms(now), self::limit(limit));
-        self.all(EXPIRED, params, |row| Ok((row.get(6)?, tag_row(row)?)))
+        self.all(EXPIRED, params, |row| Ok((row.get(5)?, tag_row(row)?)))
             .map_err(|error| self.failed(&error, "listing", "tags whose time is over"))
     }
 
@@ -115,6 +116,12 @@ impl ReadTx<'_> {
         self.one(SIZE, (manifest,), |row| Ok(row.get::<_, Count>(0)?.0))
             .map(Option::unwrap_or_default)
             .map_err(|error| self.failed(&error, HOLDING, "a manifest"))
+    }
+
+    /// The digest under which a manifest was pushed; `None` when it is not there.
+    pub fn manifest_digest(&self, manifest: i64) -> Result<Option<Digest>, Error> {
+        self.one(DIGEST, (manifest,), |row| row.get(0))
+            .map_err(|error| self.failed(&error, "looking up", "a manifest"))
     }
 
     /// How many tags point to a manifest.

@@ -193,8 +193,6 @@ pub struct TagRow {
     pub name: Tag,
     /// The manifest it points to; internal.
     pub manifest: i64,
-    /// Its digest.
-    pub digest: Digest,
     /// When it was last set, also to the manifest it had.
     pub set_at: i64,
     /// When it was last pulled, as far as that was written; `None` for never.

@@ -167,7 +167,7 @@ proptest! {
     ) {
         let catalog = in_memory();
         let groups = GROUPS.map(|(pattern, _)| pattern.to_owned());
-        write(&catalog, move |tx| tx.set_quota_groups(&groups));
+        write(&catalog, move |tx| tx.add_quota_groups(&groups));
         for change in &changes {
             let own = change.clone();
             write(&catalog, move |tx| apply(tx, &own));

@@ -28,7 +28,7 @@ fn groups_count_those_whose_names_fit_whenever_they_come() {
             let early = image(tx, "ci/a", "one", &["layer"])?;
             tx.set_tag(&name("ci/a"), &tag("v1"), &early, None)?;
             image(tx, "other", "one", &["layer"])?;
-            tx.set_quota_groups(&[CI.to_owned(), "**".to_owned()])
+            tx.add_quota_groups(&[CI.to_owned(), "**".to_owned()])
         });
         let groups = || read(catalog, |tx| Ok((tx.group_held(CI)?, tx.group_held("**")?)));
         assert_eq!(groups(), (held(8, 1), held(16, 1)));
@@ -42,15 +42,15 @@ fn groups_count_those_whose_names_fit_whenever_they_come() {
             tx.rename_repository(&name("other"), &name("ci/z"))
         });
         assert_eq!(groups(), (held(16, 1), held(32, 1)));
-        // Setting them again changes nothing; one that goes and comes back is counted anew.
+        // Adding them again changes nothing; one that goes and comes back is counted anew.
         write(catalog, |tx| {
-            tx.set_quota_groups(&["**".to_owned(), CI.to_owned()])?;
-            tx.set_quota_groups(&["**".to_owned()])
+            tx.add_quota_groups(&["**".to_owned(), CI.to_owned()])?;
+            tx.keep_quota_groups(&["**".to_owned()])
         });
         assert_eq!(groups(), (held(0, 0), held(32, 1)));
         assert_eq!(read(catalog, |tx| tx.quota_groups()), ["**"]);
         write(catalog, |tx| {
-            tx.set_quota_groups(&["**".to_owned(), CI.to_owned()])?;
+            tx.add_quota_groups(&["**".to_owned(), CI.to_owned()])?;
             tx.remove_manifest(&name("ci/a"), &digest("one"), Removal::Undoable)
         });
         assert_eq!(groups(), (held(13, 0), held(29, 0)));
@@ -113,13 +113,18 @@ fn tags_are_listed_with_what_is_known_of_them() {
             tx.set_tag(&name("a"), &tag("also"), &one, None)
         });
         read(catalog, |tx| {
-            let rows = tx.tag_rows(&name("a"))?;
+            let mut rows = Vec::new();
+            tx.each_tag(&name("a"), |row| {
+                rows.push(row);
+                true
+            })?;
             let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
             assert_eq!(names, ["also", "v1", "v2"]);
-            assert_eq!(rows[1].digest, digest("one"));
+            let own = tx.manifest_digest(rows[1].manifest)?;
+            assert_eq!(own, Some(digest("one")));
             assert_eq!((rows[1].expires_at, rows[2].expires_at), (Some(7000), None));
-            assert_eq!(tx.tag_row(&name("a"), "v1")?.as_ref(), Some(&rows[1]));
-            assert_eq!(tx.tag_row(&name("a"), "v3")?, None);
+            assert_eq!(tx.tag_row(&name("a"), &tag("v1"))?.as_ref(), Some(&rows[1]));
+            assert_eq!(tx.tag_row(&name("a"), &tag("v3"))?, None);
             let on = tx.tags_on(&name("a"), &digest("one"))?;
             assert_eq!(on, [tag("also"), tag("v1")]);
             let over = tx.expired_tags(end, 10)?;
@@ -168,7 +173,7 @@ fn what_holds_a_manifest_and_what_it_holds_are_found() {
         });
         read(catalog, |tx| {
             let id = |text: &str| {
-                let row = tx.tag_row(&name("a"), text).unwrap();
+                let row = tx.tag_row(&name("a"), &tag(text)).unwrap();
                 row.unwrap().manifest
             };
             let (index, image, about) = (id("v1"), id("image"), id("about"));
@@ -215,7 +220,8 @@ fn pulls_add_up_and_those_of_what_is_gone_are_passed_over() {
             assert_eq!(tx.manifest_pulls(&app, &digest("two"))?, count(5, 9000));
             let never = tx.manifest_pulls(&app, &digest("gone"))?;
             assert_eq!(never, PullCount::default());
-            assert_eq!(tx.tag_rows(&app)?[0].pulled_at, Some(2000));
+            let row = tx.tag_row(&app, &tag("v1"))?.unwrap();
+            assert_eq!(row.pulled_at, Some(2000));
             Ok(())
         });
         // Pushing the same again does not forget them.
