@@ -7,7 +7,7 @@ use coracle::auth::explain::Question;
 use coracle::cli::{
     self, AccessCommand, CertCommand, CheckArgs, Cli, Command, ConfigCommand, ExplainArgs,
 };
-use coracle::commands::{access, cert, check, config, serve, token, user, version};
+use coracle::commands::{access, cert, check, config, serve, task, token, user, version};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
@@ -165,7 +165,7 @@ fn run_check(cli: &Cli, args: &CheckArgs) -> Result<Exit, Failure> {
         deep: args.deep,
         repair: args.repair,
     };
-    let output = check::Output {
+    let output = task::Output {
         json: args.json,
         quiet: args.quiet,
     };

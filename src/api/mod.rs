@@ -9,6 +9,7 @@ mod blobs;
 mod challenge;
 pub mod control;
 pub mod control_accounts;
+pub mod control_tasks;
 mod credentials;
 pub mod error;
 mod health;

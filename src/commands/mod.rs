@@ -7,6 +7,7 @@ pub mod check;
 pub mod config;
 mod prompt;
 pub mod serve;
+pub mod task;
 pub mod token;
 pub mod user;
 pub mod version;

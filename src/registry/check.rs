@@ -8,7 +8,7 @@ use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Registry};
+use super::{Counted, Error, Progress, Registry, Tell};
 use crate::oci::{Digest, Hasher};
 use crate::store::blobs::{Entry, Opened};
 use crate::store::catalog::{BlobRow, Totals};
@@ -125,35 +125,22 @@ impl Report {
     }
 }
 
-/// How far a check has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Bytes or rows done.
-    pub done: u64,
-    /// Bytes (when deep) or rows in all, as counted at the start.
-    pub total: u64,
-}
-
 /// One run of a check.
 struct Run<'r> {
     registry: &'r Registry,
     report: Report,
     progress: Progress,
-    tell: &'r mut dyn FnMut(Progress),
+    tell: &'r mut Tell<'r>,
     buffer: Vec<u8>,
 }
 
 impl Registry {
-    /// Checks the whole store, telling `progress` as it goes.
+    /// Checks the whole store, telling how far it is as it goes.
     ///
     /// # Errors
     /// [`Error::Store`] when the check itself could not go on. What is wrong with the content is
     /// in the report.
-    pub fn check(
-        &self,
-        options: CheckOptions,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Report, Error> {
+    pub fn check(&self, options: CheckOptions, tell: &mut Tell<'_>) -> Result<Report, Error> {
         let totals = self.totals()?;
         let mut run = Run {
             registry: self,
@@ -161,11 +148,8 @@ impl Registry {
                 options,
                 ..Report::default()
             },
-            progress: Progress {
-                done: 0,
-                total: total(options, &totals),
-            },
-            tell: progress,
+            progress: start(options, &totals),
+            tell,
             buffer: vec![0; if options.deep { READ_BYTES } else { 0 }],
         };
         for fault in self.catalog.integrity()? {
@@ -180,18 +164,22 @@ impl Registry {
     }
 }
 
-const fn total(options: CheckOptions, totals: &Totals) -> u64 {
+const fn start(options: CheckOptions, totals: &Totals) -> Progress {
     if options.deep {
-        totals.blob_bytes + totals.manifests
+        Progress::start(
+            "checking",
+            Counted::Bytes,
+            totals.blob_bytes + totals.manifests,
+        )
     } else {
-        totals.blobs
+        Progress::start("checking", Counted::Blobs, totals.blobs)
     }
 }
 
 impl Run<'_> {
     fn advance(&mut self, by: u64) {
         self.progress.done += by;
-        (self.tell)(self.progress);
+        (self.tell)(&self.progress);
     }
 
     fn blob_rows(&mut self) -> Result<(), Error> {

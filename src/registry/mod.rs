@@ -9,6 +9,7 @@ mod error;
 mod immutable;
 pub mod manifests;
 pub mod policy;
+mod progress;
 pub mod pulls;
 mod quotas;
 pub mod referrers;
@@ -23,6 +24,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use error::Error;
+pub use progress::{Counted, Progress, Tell};
 
 use self::policy::Rules;
 use self::pulls::Pulls;
