@@ -15,9 +15,11 @@ use crate::oci::RepositoryName;
 
 mod accounts;
 mod cert;
+mod retention;
 
 pub use accounts::{AccountArgs, TokenCommand, UserCommand, UserNameArgs};
 pub use cert::{CertCommand, CertShowArgs, SelfSignedArgs};
+pub use retention::{RetentionArgs, RetentionCommand};
 
 /// The program's command line.
 #[derive(Clone, Debug, Parser)]
@@ -111,6 +113,13 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: AccessCommand,
+    },
+    /// Remove what is kept no longer, or tell what that would be
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Retention {
+        /// What to do.
+        #[command(subcommand)]
+        command: RetentionCommand,
     },
     /// Check, show or write the settings
     #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -319,6 +328,7 @@ impl Cli {
                 command: ConfigCommand::Check(args) | ConfigCommand::Show(args),
             } => args.settings.flags(),
             Command::Check(args) => data_flag(args.data.as_ref()),
+            Command::Retention { command } => data_flag(command.args().data.as_ref()),
             Command::User { command } => data_flag(command.common().data.as_ref()),
             Command::Token { command } => data_flag(command.common().data.as_ref()),
             Command::Access {

@@ -7,11 +7,14 @@ use coracle::auth::explain::Question;
 use coracle::cli::{
     self, AccessCommand, CertCommand, CheckArgs, Cli, Command, ConfigCommand, ExplainArgs,
 };
-use coracle::commands::{access, cert, check, config, serve, task, token, user, version};
+use coracle::commands::{
+    access, cert, check, config, retention, serve, task, token, user, version,
+};
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
 use coracle::registry::check::CheckOptions;
+use coracle::registry::retention::RetentionOptions;
 use coracle::serve::Error;
 
 fn main() -> ExitCode {
@@ -101,6 +104,14 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Access {
             command: AccessCommand::Explain(args),
         } => explain(cli, args),
+        Command::Retention { command } => {
+            let options = RetentionOptions {
+                run: command.is_run(),
+                repository: command.args().repository.clone(),
+            };
+            retention::run(folder_settings(cli)?, &options, command.args().json)?;
+            Ok(Exit::Ok)
+        }
         Command::Config { command } => run_config(cli, command),
         Command::Cert { command } => run_cert(cli, command),
         Command::Version(args) => {
@@ -153,14 +164,7 @@ fn run_cert(cli: &Cli, command: &CertCommand) -> Result<Exit, Failure> {
 }
 
 fn run_check(cli: &Cli, args: &CheckArgs) -> Result<Exit, Failure> {
-    let mut settings = Settings::load(&cli.sources())?;
-    // What is checked is a folder, whatever the server would serve from and whom it would let in.
-    let defaults = Settings::default();
-    settings.storage.memory = false;
-    settings.auth = defaults.auth;
-    settings.token = defaults.token;
-    settings.log.access = false;
-    start_log(&settings);
+    let settings = folder_settings(cli)?;
     let options = CheckOptions {
         deep: args.deep,
         repair: args.repair,
@@ -170,6 +174,19 @@ fn run_check(cli: &Cli, args: &CheckArgs) -> Result<Exit, Failure> {
         quiet: args.quiet,
     };
     Ok(check::run(settings, options, output)?)
+}
+
+/// The settings of a command that works on a folder, whatever the server would serve from and whom
+/// it would let in.
+fn folder_settings(cli: &Cli) -> Result<Settings, ConfigError> {
+    let mut settings = Settings::load(&cli.sources())?;
+    let defaults = Settings::default();
+    settings.storage.memory = false;
+    settings.auth = defaults.auth;
+    settings.token = defaults.token;
+    settings.log.access = false;
+    start_log(&settings);
+    Ok(settings)
 }
 
 /// The settings of a command that prints its outcome itself; the log has only what else happens.

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::api::control::Control;
 use crate::api::jobs::{Jobs, SweepOptions};
+use crate::api::policy_jobs::{Intervals, PolicyJobs};
 use crate::api::{self, Api, limiter, owners};
 use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
@@ -146,14 +147,29 @@ impl Coracle {
                 orphan_age: self.settings.storage.orphan_expire_seconds,
             },
         )?;
+        let policy = self.start_policy()?;
         let watch = tls.as_ref().map(|tls| tls.watch(CERTIFICATES_INTERVAL));
         Ok(Serving {
             server,
             control,
             reload: Arc::new(reload_hooks(tls, Arc::clone(&self.auth))),
             _jobs: jobs,
+            _policy: policy,
             _watch: watch.transpose()?,
         })
+    }
+
+    /// What rules about content need in the background.
+    fn start_policy(&self) -> Result<PolicyJobs, Error> {
+        if let Err(registry::Error::Store(error)) = self.registry.forget_quotas() {
+            log::warn!("quotas that are in force no more are still counted for: {error}");
+        }
+        let intervals = Intervals {
+            flush: self.settings.housekeeping.pulls_seconds,
+            retention: self.settings.housekeeping.retention_seconds,
+        };
+        let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
+        Ok(PolicyJobs::start(registry, clock, intervals)?)
     }
 
     /// Commits what waits and folds the catalog's log into its file.

@@ -17,6 +17,7 @@ use crate::auth::{Authenticator, Subject};
 use crate::http::{Handler, Method, Request, Response};
 use crate::oci::RepositoryNameError;
 use crate::registry::Registry;
+use crate::registry::retention::RetentionOptions;
 
 /// The most bytes of a request's body on this socket.
 pub(super) const BODY_BYTES_MAX: u64 = 64 << 10;
@@ -86,9 +87,12 @@ impl Control {
 /// The long tasks that a running registry can be asked for.
 fn tasks(registry: &Arc<Registry>) -> Vec<Task> {
     let own = Arc::clone(registry);
-    vec![Task::new("check", move |options, tell| {
-        own.check(options, tell)
-    })]
+    let check = Task::new("check", move |options, tell| own.check(options, tell));
+    let own = Arc::clone(registry);
+    let retention = Task::new("retention", move |options: RetentionOptions, tell| {
+        own.retention(&options, tell)
+    });
+    vec![check, retention]
 }
 
 impl Handler for Control {

@@ -89,14 +89,14 @@ fn run(registry: &Registry, clock: &dyn Clock, options: SweepOptions, stopped: &
 
 /// Whether ages can be believed: files carry the time of the clock that was right or wrong when
 /// they were written.
-struct ClockWatch {
+pub(super) struct ClockWatch {
     wall: SystemTime,
     steady: Instant,
     quiet_until: Option<Instant>,
 }
 
 impl ClockWatch {
-    fn new(wall: SystemTime, steady: Instant) -> Self {
+    pub(super) fn new(wall: SystemTime, steady: Instant) -> Self {
         Self {
             wall,
             steady,
@@ -106,7 +106,12 @@ impl ClockWatch {
 
     /// False while the clock stands before this version was made, and for `pause` after it was
     /// set by more than it can have drifted.
-    fn is_trusted(&mut self, wall: SystemTime, steady: Instant, pause: Duration) -> bool {
+    pub(super) fn is_trusted(
+        &mut self,
+        wall: SystemTime,
+        steady: Instant,
+        pause: Duration,
+    ) -> bool {
         let expected = self.wall + steady.duration_since(self.steady);
         let step = wall
             .duration_since(expected)

@@ -6,6 +6,7 @@ pub mod cert;
 pub mod check;
 pub mod config;
 mod prompt;
+pub mod retention;
 pub mod serve;
 pub mod task;
 pub mod token;

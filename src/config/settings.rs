@@ -238,6 +238,15 @@ settings! {
         /// found it: as long as a push may take.
         grace_seconds: Duration = "3600", seconds(1, 365 * DAY);
     }
+    /// Rules about content, which stand in `[[retention]]`, `[[quota]]` and `[[immutable]]` tables:
+    /// how often something is done about them.
+    housekeeping: Housekeeping {
+        /// How often what is kept no longer is removed.
+        retention_seconds: Duration = "3600",
+            Kind::Seconds(Bounds::within(1, 30 * DAY).or_zero("only by `coracle retention run`"));
+        /// How often pulls are written down, which are counted in memory until then.
+        pulls_seconds: Duration = "300", seconds(1, DAY);
+    }
     /// What a manifest may hold.
     manifests: Manifests {
         /// The largest manifest. The specification asks for at least 4 MiB.

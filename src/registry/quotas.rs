@@ -204,7 +204,7 @@ fn bounds_bytes(rules: &Rules, repository: &RepositoryName) -> bool {
 /// until [`Registry::forget_quotas`].
 pub(super) fn add_groups(catalog: &Catalog, rules: &Rules) -> Result<(), StoreError> {
     let groups = groups(rules);
-    let known: Vec<String> = catalog.read(|tx| tx.quota_groups())?;
+    let known = known_groups(catalog)?;
     if groups.iter().all(|group| known.contains(group)) {
         return Ok(());
     }
@@ -219,7 +219,7 @@ impl Registry {
     /// [`Error::Store`].
     pub fn forget_quotas(&self) -> Result<(), Error> {
         let groups = groups(&self.policy());
-        let known: Vec<String> = self.catalog.read(|tx| tx.quota_groups())?;
+        let known = known_groups(&self.catalog)?;
         if known.iter().all(|known| groups.contains(known)) {
             return Ok(());
         }
@@ -227,6 +227,14 @@ impl Registry {
             .catalog
             .write(move |tx| tx.keep_quota_groups(&groups))?)
     }
+}
+
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the method's own lifetime does not fit where the closure's does"
+)]
+fn known_groups(catalog: &Catalog) -> Result<Vec<String>, StoreError> {
+    catalog.read(|tx| tx.quota_groups())
 }
 
 /// What the catalog knows the groups of these rules by, each once.

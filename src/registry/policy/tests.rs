@@ -72,7 +72,9 @@ fn rule() -> Retention {
 fn plan<'a>(rule: Option<&Retention>, tags: &'a [Known], now: i64) -> Vec<(&'a Known, Verdict)> {
     let mut decision = Decision::new(rule, now);
     if decision.compares() {
-        tags.iter().for_each(|tag| decision.see(&tag.facts()));
+        for tag in tags {
+            decision.see(&tag.facts());
+        }
     }
     tags.iter()
         .filter_map(|tag| Some((tag, decision.goes(&tag.facts())?)))

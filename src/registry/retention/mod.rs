@@ -11,7 +11,7 @@ mod run;
 use serde::{Deserialize, Serialize};
 
 use self::plan::Plan;
-use super::{Error, Registry};
+use super::{Error, Registry, Tell};
 use crate::clock::{MADE_AFTER, unix_ms};
 use crate::oci::RepositoryName;
 
@@ -23,6 +23,16 @@ pub const ACTOR: &str = "coracle retention";
 
 /// How far the clock may be behind what was written with it before: it is set right now and then.
 const CLOCK_DRIFT_MAX_MS: i64 = 300_000;
+
+/// What is asked of retention.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetentionOptions {
+    /// To remove what goes, and not only to tell it.
+    pub run: bool,
+    /// Of this repository; of all without.
+    #[serde(default)]
+    pub repository: Option<RepositoryName>,
+}
 
 /// A tag or a manifest that goes, or went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +84,24 @@ impl Report {
 }
 
 impl Registry {
+    /// Does what is asked, and tells how far it is.
+    ///
+    /// # Errors
+    /// Those of [`retention_plan`](Self::retention_plan) and
+    /// [`retention_run`](Self::retention_run).
+    pub fn retention(
+        &self,
+        options: &RetentionOptions,
+        tell: &mut Tell<'_>,
+    ) -> Result<Report, Error> {
+        let only = options.repository.as_ref();
+        if options.run {
+            self.retention_run(only, &|| true, tell)
+        } else {
+            self.retention_plan(only)
+        }
+    }
+
     /// What [`retention_run`](Self::retention_run) would remove now, of this repository or of all.
     ///
     /// # Errors
@@ -90,8 +118,9 @@ impl Registry {
         &self,
         only: Option<&RepositoryName>,
         may_go_on: &dyn Fn() -> bool,
+        tell: &mut Tell<'_>,
     ) -> Result<Report, Error> {
-        self.carry_out(self.plan_now(only)?, may_go_on)
+        self.carry_out(self.plan_now(only)?, may_go_on, tell)
     }
 
     pub(super) fn plan_now(&self, only: Option<&RepositoryName>) -> Result<Plan, Error> {

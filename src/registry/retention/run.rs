@@ -7,7 +7,7 @@ use super::freed::Freed;
 use super::plan::{DoomedManifest, DoomedTag, Group, Plan};
 use super::{ACTOR, ITEMS_MAX, Report};
 use crate::oci::RepositoryName;
-use crate::registry::{Error, Registry};
+use crate::registry::{Counted, Error, Progress, Registry, Tell};
 use crate::store::Error as StoreError;
 use crate::store::catalog::TagRow;
 
@@ -31,6 +31,7 @@ impl Registry {
         &self,
         mut plan: Plan,
         may_go_on: &dyn Fn() -> bool,
+        tell: &mut Tell<'_>,
     ) -> Result<Report, Error> {
         let mut report = Report {
             more: plan.more,
@@ -42,8 +43,15 @@ impl Registry {
         );
         // Rules that changed meanwhile decide for themselves.
         let goes_on = || may_go_on() && Arc::ptr_eq(&self.policy(), &plan.rules);
+        let tags: usize = groups.iter().map(|group| group.tags.len()).sum();
+        let total = (tags + manifests.len()) as u64;
+        let mut tell = |report: &Report| {
+            let mut progress = Progress::start("removing", Counted::Objects, total);
+            progress.done = report.items.len() as u64 + report.left;
+            tell(&progress);
+        };
         for group in groups {
-            self.remove_group(&plan, group, &goes_on, &mut report)?;
+            self.remove_group(&plan, group, &goes_on, &mut report, &mut tell)?;
         }
         for batch in manifests.chunks(REMOVED_AT_ONCE) {
             if !goes_on() {
@@ -58,6 +66,7 @@ impl Registry {
                     report.left += 1;
                 }
             }
+            tell(&report);
         }
         Ok(report)
     }
@@ -68,6 +77,7 @@ impl Registry {
         group: Group,
         goes_on: &dyn Fn() -> bool,
         report: &mut Report,
+        tell: &mut dyn FnMut(&Report),
     ) -> Result<(), Error> {
         let Group {
             repository,
@@ -91,6 +101,7 @@ impl Registry {
                     }
                     mark = compares.then_some(next);
                     tags = rest;
+                    tell(report);
                 }
                 Batch::Stale if anew < ANEW_MAX => {
                     anew += 1;
