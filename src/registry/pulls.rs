@@ -62,6 +62,8 @@ pub struct Pulls {
     /// Pulls that found no room.
     dropped: AtomicU64,
     wanted: (Sender<()>, Receiver<()>),
+    /// Held by whoever writes: when another one has written, all that was counted before is there.
+    flushing: Mutex<()>,
 }
 
 impl Registry {
@@ -75,6 +77,11 @@ impl Registry {
     /// # Errors
     /// [`Error::Store`]; what was not written is counted again.
     pub fn flush_pulls(&self) -> Result<(), Error> {
+        let _alone = self
+            .pulls
+            .flushing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let dropped = self.pulls.take_dropped();
         if dropped > 0 {
             log::warn!(
@@ -117,6 +124,7 @@ impl Pulls {
             held: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
             wanted: bounded(1),
+            flushing: Mutex::default(),
         }
     }
 

@@ -22,14 +22,18 @@ mod errors;
 mod explain;
 mod fulldisk;
 mod heal;
+mod immutable;
 mod log;
 mod mount;
 mod powercut;
 mod protocol;
 mod pull;
+mod pulls;
 mod push;
+mod quota;
 mod referrers;
 mod restart;
+mod retention;
 mod start;
 #[allow(
     dead_code,
