@@ -5,15 +5,17 @@ use std::process::ExitCode;
 
 use coracle::auth::explain::Question;
 use coracle::cli::{
-    self, AccessCommand, CertCommand, CheckArgs, Cli, Command, ConfigCommand, ExplainArgs,
+    self, AccessCommand, BackupArgs, CertCommand, CheckArgs, Cli, Command, ConfigCommand,
+    ExplainArgs, RestoreArgs,
 };
 use coracle::commands::{
-    access, cert, check, config, retention, serve, task, token, user, version,
+    access, backup, cert, check, config, restore, retention, serve, task, token, user, version,
 };
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
 use coracle::registry::check::CheckOptions;
+use coracle::registry::restore::RestoreOptions;
 use coracle::registry::retention::RetentionOptions;
 use coracle::serve::Error;
 
@@ -93,6 +95,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Command::Check(args) => run_check(cli, args),
+        Command::Backup(args) => run_backup(cli, args),
+        Command::Restore(args) => run_restore(cli, args),
         Command::User { command } => {
             user::run(quiet_settings(cli)?, command)?;
             Ok(Exit::Ok)
@@ -176,8 +180,33 @@ fn run_check(cli: &Cli, args: &CheckArgs) -> Result<Exit, Failure> {
     Ok(check::run(settings, options, output)?)
 }
 
-/// The settings of a command that works on a folder, whatever the server would serve from and whom
-/// it would let in.
+fn run_backup(cli: &Cli, args: &BackupArgs) -> Result<Exit, Failure> {
+    let settings = folder_settings(cli)?;
+    let output = task::Output {
+        json: args.json,
+        quiet: args.quiet,
+    };
+    Ok(backup::run(settings, &args.to, args.verify, output)?)
+}
+
+fn run_restore(cli: &Cli, args: &RestoreArgs) -> Result<Exit, Failure> {
+    let settings = folder_settings(cli)?;
+    let options = RestoreOptions {
+        from: args.from.clone(),
+        to: settings.storage.data,
+        link: args.link,
+        quick: args.quick,
+        partial: args.partial,
+    };
+    let output = task::Output {
+        json: args.json,
+        quiet: args.quiet,
+    };
+    Ok(restore::run(&options, output)?)
+}
+
+/// The settings of a command about a folder, whatever the server would serve from and whom it
+/// would let in.
 fn folder_settings(cli: &Cli) -> Result<Settings, ConfigError> {
     let mut settings = Settings::load(&cli.sources())?;
     let defaults = Settings::default();

@@ -1,7 +1,8 @@
 //! The control socket: what the command line asks of a running server.
 //!
 //! The socket's file permissions are its only guard, so it is never served on a network address.
-//! Long tasks are started and followed under their names (`control_tasks`): `/check`.
+//! Long tasks are started and followed under their names (`control_tasks`): `/check`,
+//! `/backup`, `/retention`.
 //! `POST /accounts` does something to accounts (`control_accounts`).
 
 use std::sync::Arc;
@@ -86,13 +87,18 @@ impl Control {
 
 /// The long tasks that a running registry can be asked for.
 fn tasks(registry: &Arc<Registry>) -> Vec<Task> {
-    let own = Arc::clone(registry);
-    let check = Task::new("check", move |options, tell| own.check(options, tell));
-    let own = Arc::clone(registry);
-    let retention = Task::new("retention", move |options: RetentionOptions, tell| {
-        own.retention(&options, tell)
-    });
-    vec![check, retention]
+    let (checked, saved, kept) = (
+        Arc::clone(registry),
+        Arc::clone(registry),
+        Arc::clone(registry),
+    );
+    vec![
+        Task::new("check", move |options, tell| checked.check(options, tell)),
+        Task::new("backup", move |options, tell| saved.backup(&options, tell)),
+        Task::new("retention", move |options: RetentionOptions, tell| {
+            kept.retention(&options, tell)
+        }),
+    ]
 }
 
 impl Handler for Control {

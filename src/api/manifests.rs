@@ -113,6 +113,8 @@ fn read<'a>(
         other => other.into(),
     };
     body.set_limit(api.registry.options().manifest_bytes_max);
+    api.registry
+        .require_room(body.declared_length().unwrap_or(0))?;
     let mut bytes = Vec::new();
     let mut place = None;
     let mut buffer = [0; READ_BYTES];

@@ -23,6 +23,7 @@ mod query;
 pub mod refused;
 mod respond;
 pub mod route;
+pub mod scrub;
 #[cfg(test)]
 mod tests;
 pub mod token;

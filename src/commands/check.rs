@@ -6,6 +6,7 @@ use super::task::{self, Output};
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::registry::check::{CheckOptions, Report};
+use crate::registry::scrub::{Round, ScrubState};
 use crate::serve::Error;
 
 /// Checks the store of `settings` and prints what was found. [`Exit::Failed`] when something is
@@ -68,6 +69,7 @@ fn print(report: &Report, output: Output) -> io::Result<()> {
         report.orphan_bytes,
         report.repaired
     )?;
+    print_scrub(&mut out, &report.scrub)?;
     if report.faults > report.repaired {
         writeln!(
             out,
@@ -76,4 +78,23 @@ fn print(report: &Report, output: Output) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// How far the scrub in the background has come, in one line.
+fn print_scrub(out: &mut dyn Write, scrub: &ScrubState) -> io::Result<()> {
+    let counts = |round: &Round| {
+        let counts = round.counts;
+        format!(
+            "{} blobs with {} bytes, {} damaged",
+            counts.blobs, counts.bytes, counts.found
+        )
+    };
+    match &scrub.last {
+        Some(round) => write!(out, "last scrub: ended {}, {}", round.at, counts(round))?,
+        None => write!(out, "last scrub: none has come to its end yet")?,
+    }
+    match &scrub.running {
+        Some(round) => writeln!(out, "; under way since {}, {}", round.at, counts(round)),
+        None => writeln!(out),
+    }
 }

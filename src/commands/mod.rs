@@ -2,10 +2,12 @@
 
 pub mod access;
 mod admin;
+pub mod backup;
 pub mod cert;
 pub mod check;
 pub mod config;
 mod prompt;
+pub mod restore;
 pub mod retention;
 pub mod serve;
 pub mod task;

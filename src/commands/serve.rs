@@ -104,8 +104,7 @@ impl Rules {
             rules.immutable.len(),
         ];
         if let Err(error) = self.registry.set_policy(rules) {
-            log::error!("the rules about content stay as they were: {error}");
-            return;
+            log::warn!("what shared quotas bound is counted later: {error}");
         }
         let [retention, quotas, immutable] = counts;
         log::info!(

@@ -13,6 +13,7 @@ use crate::store::Error as StoreError;
 use crate::store::catalog::{
     ManifestFacts, ManifestRow, NewManifest, ReadTx, ReferenceKind, WriteTx,
 };
+use crate::store::space::Claim;
 
 /// The annotation of a manifest that says how long its tags live after a push: `90s`, `12h`, `30d`.
 pub const TIME_TO_LIVE: &str = "io.coracle.ttl";
@@ -83,11 +84,7 @@ impl Registry {
         bytes: Vec<u8>,
         actor: Option<&str>,
     ) -> Result<Pushed, Error> {
-        if bytes.len() as u64 > self.options.manifest_bytes_max {
-            return Err(Error::ManifestTooLarge {
-                limit: self.options.manifest_bytes_max,
-            });
-        }
+        let _room = self.admit_manifest(bytes.len() as u64)?;
         let (digest, mut tags) = match reference {
             Reference::Tag(tag) => (
                 Digest::of(Algorithm::Sha256, &bytes),
@@ -129,6 +126,15 @@ impl Registry {
             store(tx, &rules, &repository, &new, &tags, life)
         })?;
         Ok(pushed)
+    }
+
+    /// Room for a manifest of so many bytes, if it may be as long.
+    fn admit_manifest(&self, bytes: u64) -> Result<Claim, Error> {
+        let limit = self.options.manifest_bytes_max;
+        if bytes > limit {
+            return Err(Error::ManifestTooLarge { limit });
+        }
+        self.claim_row(bytes)
     }
 
     /// Removes a tag (the manifest stays), or a manifest with all its tags, on behalf of `actor`.

@@ -3,17 +3,23 @@
 //! It decides over the store and knows no word of HTTP: no header, no status, no query. Every
 //! operation takes parsed words (`oci`) and gives back a value or one [`Error`].
 
+pub mod backup;
 pub mod blobs;
 pub mod check;
+pub mod copies;
 mod error;
 mod immutable;
+mod inspect;
 pub mod manifests;
 pub mod policy;
 mod progress;
 pub mod pulls;
 mod quotas;
 pub mod referrers;
+mod removals;
+pub mod restore;
 pub mod retention;
+pub mod scrub;
 pub mod sweep;
 pub mod tags;
 #[cfg(test)]
@@ -28,10 +34,12 @@ pub use progress::{Counted, Progress, Tell};
 
 use self::policy::Rules;
 use self::pulls::Pulls;
+use self::removals::Removals;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
 use crate::store::catalog::{BlobRow, Catalog, Removal, Totals};
 use crate::store::locks::DigestLocks;
+use crate::store::space::{Claim, Space};
 use crate::store::{self, ErrorKind, content};
 
 /// What an operator decides about the rules.
@@ -76,10 +84,15 @@ pub struct Registry {
     catalog: Arc<Catalog>,
     blobs: Arc<dyn BlobStore>,
     locks: DigestLocks,
+    space: Arc<Space>,
+    removals: Removals,
     options: Options,
     policy: RwLock<Arc<Rules>>,
     pulls: Pulls,
 }
+
+/// What a row takes in the catalog beyond the content that it holds, with its indexes, in bytes.
+const ROW_BYTES: u64 = 4 << 10;
 
 /// A part of a list in its order, and whether more follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,22 +120,23 @@ impl Registry {
             catalog,
             blobs,
             locks: DigestLocks::new(),
+            space: Space::unlimited(),
+            removals: Removals::default(),
             options,
             policy: RwLock::default(),
             pulls,
         }
     }
 
-    /// Puts these rules about content in force.
+    /// Puts these rules about content in force, whatever comes of it.
     ///
     /// # Errors
-    /// The catalog cannot be read or written; then the rules before are in force.
+    /// The catalog cannot be read or written. What repositories under a shared quota hold is then
+    /// counted by the first push that needs it.
     pub fn set_policy(&self, rules: Rules) -> Result<(), store::Error> {
         let rules = Arc::new(rules);
-        quotas::add_groups(&self.catalog, &rules)?;
-        let mut policy = self.policy.write().unwrap_or_else(PoisonError::into_inner);
-        *policy = rules;
-        Ok(())
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&rules);
+        quotas::add_groups(&self.catalog, &rules)
     }
 
     /// The rules about content.
@@ -134,6 +148,32 @@ impl Registry {
     /// The pulls since they were last written.
     pub const fn pulls(&self) -> &Pulls {
         &self.pulls
+    }
+
+    /// The same, where pushes leave a reserve of `space` free. The blobs take their room from it
+    /// by themselves.
+    #[must_use]
+    pub fn with_space(self, space: Arc<Space>) -> Self {
+        Self { space, ..self }
+    }
+
+    /// The room of the file system below.
+    pub const fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+
+    /// Refuses what has no room above the reserve, before its `bytes` travel.
+    ///
+    /// # Errors
+    /// [`Error::Store`] of kind `Full`, with figures.
+    pub fn require_room(&self, bytes: u64) -> Result<(), Error> {
+        drop(self.claim_row(bytes)?);
+        Ok(())
+    }
+
+    /// Room for a row that holds `bytes` of content, until it is committed.
+    fn claim_row(&self, bytes: u64) -> Result<Claim, Error> {
+        Ok(self.space.claim_all(bytes.saturating_add(ROW_BYTES))?)
     }
 
     /// The rules in force.

@@ -6,7 +6,7 @@ use super::policy::{Excess, Quota, Rules, Usage};
 use super::{Error, Registry};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::store::Error as StoreError;
-use crate::store::catalog::{Catalog, Growth, Held, NewManifest, ReadTx};
+use crate::store::catalog::{Catalog, Growth, Held, NewManifest, ReadTx, WriteTx};
 
 /// What a change adds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -102,7 +102,7 @@ const EVERYWHERE: Growth = Growth {
 /// # Errors
 /// [`Error::QuotaExceeded`], [`Error::Store`].
 pub(super) fn admit_blob(
-    tx: &ReadTx<'_>,
+    tx: &mut WriteTx<'_>,
     rules: &Rules,
     repository: &RepositoryName,
     digest: &Digest,
@@ -128,7 +128,7 @@ pub(super) fn admit_blob(
 /// # Errors
 /// [`Error::QuotaExceeded`], [`Error::Store`].
 pub(super) fn admit_manifest(
-    tx: &ReadTx<'_>,
+    tx: &mut WriteTx<'_>,
     rules: &Rules,
     repository: &RepositoryName,
     manifest: &NewManifest<'_>,
@@ -164,7 +164,7 @@ fn new_tags(
 }
 
 fn admit(
-    tx: &ReadTx<'_>,
+    tx: &mut WriteTx<'_>,
     rules: &Rules,
     repository: &RepositoryName,
     added: Added,
@@ -175,6 +175,13 @@ fn admit(
         } else {
             added.repository
         };
+        if is_shared(quota) {
+            // Nearly always it is counted already.
+            let group = quota.group();
+            if !tx.has_quota_group(&group)? {
+                tx.add_quota_groups(&[group])?;
+            }
+        }
         let used = held(tx, quota, repository)?;
         if let Some(excess) = quota.excess(repository, used, more) {
             return Err(Error::QuotaExceeded(excess));
@@ -229,6 +236,11 @@ impl Registry {
     }
 }
 
+/// Whether the catalog keeps a count for it.
+fn is_shared(quota: &Quota) -> bool {
+    !quota.each && !quota.is_of_store()
+}
+
 #[expect(
     clippy::redundant_closure_for_method_calls,
     reason = "the method's own lifetime does not fit where the closure's does"
@@ -241,7 +253,7 @@ fn known_groups(catalog: &Catalog) -> Result<Vec<String>, StoreError> {
 fn groups(rules: &Rules) -> Vec<String> {
     let shared = rules.quotas.iter();
     let mut groups: Vec<String> = shared
-        .filter(|quota| !quota.each && !quota.is_of_store())
+        .filter(|quota| is_shared(quota))
         .map(Quota::group)
         .collect();
     groups.sort();

@@ -43,6 +43,7 @@ impl Registry {
         algorithm: Algorithm,
     ) -> Result<UploadId, Error> {
         self.room(repository, None)?.check(1)?;
+        self.require_room(0)?;
         let id = UploadId::random()?;
         let key = UploadKey {
             repository: repository.clone(),
@@ -156,6 +157,7 @@ impl Registry {
             return Ok(false);
         }
         let rules = self.policy();
+        let _room = self.claim_row(0)?;
         self.catalog.write(move |tx| {
             let row = tx.repository_blob(&from, &digest)?;
             let Some(row) = row.filter(|row| !row.quarantined) else {
@@ -291,7 +293,7 @@ impl Registry {
         self.insert(repository, stored)?;
         if is_inline
             && content::names_file(row)
-            && let Err(error) = self.blobs.remove(digest)
+            && let Err(error) = self.remove_file(digest)
         {
             // The row has the bytes now, so the file means nothing; the sweep tries again.
             log::warn!("blob {digest} was healed but its old file stays for now: {error}");
@@ -333,13 +335,13 @@ impl Registry {
         inserted
     }
 
-    /// On a full disk or past a quota, a blob that got no row must not keep its room from being used. The caller
-    /// holds the digest's lock.
+    /// On a full disk or past a quota, a blob that got no row must not keep its room from being
+    /// used. The caller holds the digest's lock.
     fn give_back(&self, digest: &Digest) {
         let unclaimed = matches!(self.catalog.read(|tx| tx.blob(digest)), Ok(None));
         if unclaimed
             && !self.catalog.is_unclear()
-            && let Err(error) = self.blobs.remove(digest)
+            && let Err(error) = self.remove_file(digest)
         {
             log::warn!("the file of blob {digest}, which has no row, stays for now: {error}");
         }

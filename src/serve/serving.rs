@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use super::Error;
 use crate::api::jobs::Jobs;
 use crate::api::policy_jobs::PolicyJobs;
+use crate::api::scrub::Scrubber;
 use crate::auth::Authenticator;
 use crate::http::tls::{Tls, TlsWatch};
 use crate::http::{Endpoint, Server, ServerHandle};
@@ -23,6 +24,7 @@ pub struct Serving {
     pub(super) reload: Arc<Vec<ReloadHook>>,
     pub(super) _jobs: Jobs,
     pub(super) _policy: PolicyJobs,
+    pub(super) _scrub: Option<Scrubber>,
     pub(super) _watch: Option<TlsWatch>,
 }
 

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use super::space::Shortage;
 use serde::{Deserialize, Serialize};
 
 /// The outcomes of a failed storage operation that a caller can act on.
@@ -61,6 +62,11 @@ impl Error {
             _ => ErrorKind::Io,
         };
         Self::new(kind, doing, subject).because(source)
+    }
+
+    /// The figures of a push that would have broken into the reserve.
+    pub fn shortage(&self) -> Option<&Shortage> {
+        self.source.as_ref()?.downcast_ref()
     }
 
     /// What a caller can act on.

@@ -12,6 +12,7 @@
 mod access;
 mod accounts;
 mod auth;
+mod backup;
 mod catalog;
 mod cli;
 mod clients;
@@ -34,6 +35,7 @@ mod quota;
 mod referrers;
 mod restart;
 mod retention;
+mod scrub;
 mod start;
 #[allow(
     dead_code,

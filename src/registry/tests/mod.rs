@@ -1,11 +1,14 @@
 //! The registry over a real catalog and real blob stores: against a plain model, and through
 //! crashes.
 
+mod backup;
 mod crash;
 mod forms;
 mod model;
+mod quotas;
 mod retention;
 mod rules;
+mod scrub;
 
 use std::sync::Arc;
 

@@ -104,7 +104,7 @@ pub(super) fn open_reader(place: &Place) -> SqliteResult<Connection> {
     Ok(connection)
 }
 
-fn set_common(connection: &Connection, cache_kib: i64) -> SqliteResult<()> {
+pub(super) fn set_common(connection: &Connection, cache_kib: i64) -> SqliteResult<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;

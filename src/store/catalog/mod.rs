@@ -5,20 +5,23 @@
 //! when it fails. Nothing here knows a rule of the registry, a file of a blob or a word of HTTP.
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
-//! `uses`, `manifest`, `loose`, `past`, `referrer`, `tag`, `history`, `collect`, `total`,
-//! `quota`, `retention`, `pull`, `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
-//! asked through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
-//! `fold`, `gate` (how SQLite is kept), `check`, `failure`.
+//! `uses`, `manifest`, `loose`, `past`, `referrer`, `tag`, `history`, `collect`, `total`, `scrub`,
+//! `quota`, `retention`, `pull`, `account`, `machine_token` (what can be asked and changed),
+//! [`transaction`] (the views they are asked through), `readers` and `writer` (who runs them),
+//! `connection`, `schema`, `log_file`, `index_file`, `fold`, `gate` (how SQLite is kept), `check`,
+//! `copy`, `failure`.
 
 mod account;
 mod blob;
 mod check;
 mod collect;
 mod connection;
+mod copy;
 mod failure;
 mod fold;
 mod gate;
 mod history;
+mod index_file;
 mod job;
 mod log_file;
 mod loose;
@@ -33,6 +36,7 @@ mod repository;
 mod retention;
 pub mod rows;
 mod schema;
+mod scrub;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -53,9 +57,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 pub use self::account::UserRow;
 pub use self::collect::Collectable;
 use self::connection::Place;
+pub use self::copy::{CatalogCopy, has_log};
 use self::fold::Folding;
 use self::gate::Gate;
 pub use self::history::TAG_HISTORY_MAX;
+use self::index_file::IndexFile;
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
@@ -63,10 +69,12 @@ pub use self::pull::PullCount;
 use self::readers::Readers;
 pub use self::rows::{
     BlobRow, Ended, Growth, Held, LooseManifest, ManifestFacts, ManifestRow, NewManifest, PastTag,
-    ReferenceKind, Referrer, Removal, RemovedManifest, TagRow, Totals, UsedBlob,
+    ReferenceKind, Referrer, Removal, RemovedManifest, ScrubCounts, ScrubRow, TagRow, Totals,
+    UsedBlob,
 };
 pub use self::transaction::{ReadTx, WriteTx};
 use self::writer::Writer;
+use super::space::Space;
 use super::{Error, ErrorKind, Shard};
 use crate::clock::{Clock, SystemClock};
 
@@ -105,6 +113,8 @@ pub struct Options<'a> {
     pub queue_max: usize,
     /// How many writes share one commit at most.
     pub batch_max: usize,
+    /// The room of the file system, whose ballast is given up when a commit finds none.
+    pub space: Arc<Space>,
     /// How long a blob that nothing uses yet is kept from the collection.
     pub blob_grace: Duration,
 }
@@ -126,6 +136,7 @@ impl<'a> Options<'a> {
             clock: Arc::new(SystemClock),
             queue_max: Self::QUEUE_MAX,
             batch_max: Self::BATCH_MAX,
+            space: Space::unlimited(),
             blob_grace: Self::BLOB_GRACE,
         }
     }
@@ -142,6 +153,8 @@ pub struct Catalog {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Whether a failed commit may come back with the next start.
     unclear: Arc<AtomicBool>,
+    /// The last to go.
+    _index: Option<IndexFile>,
 }
 
 impl Catalog {
@@ -152,7 +165,9 @@ impl Catalog {
     /// ours, `Denied`, `Full`, `Locked`, `Io`; the sentence names what to do.
     pub fn open(options: Options<'_>, sync_shards: SyncShards) -> Result<Self, Error> {
         let place = Place::new(options.location);
+        index_file::make_room(&place)?;
         let connection = connection::open_writer(&place, options.durability)?;
+        let index = index_file::hold(&place)?;
         let in_memory = matches!(place, Place::Memory(_));
         let folding = if in_memory {
             None
@@ -168,7 +183,8 @@ impl Catalog {
             sync_shards,
             gate: gate.clone(),
             batch_max: options.batch_max,
-            log_file: LogFile::new(folding),
+            log_file: LogFile::new(folding, Arc::clone(&options.space)),
+            space: options.space,
             durability: options.durability,
             blob_grace: options.blob_grace,
             unclear: Arc::clone(&unclear),
@@ -190,6 +206,7 @@ impl Catalog {
             ended,
             thread: Mutex::new(Some(thread)),
             unclear,
+            _index: index,
         })
     }
 

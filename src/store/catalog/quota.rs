@@ -88,6 +88,13 @@ impl ReadTx<'_> {
             })
     }
 
+    /// Whether the repositories of a group are counted.
+    pub fn has_quota_group(&self, pattern: &str) -> Result<bool, Error> {
+        self.one(GROUP, (pattern,), |_| Ok(()))
+            .map(|found| found.is_some())
+            .map_err(|error| self.failed(&error, "looking up the repositories", pattern))
+    }
+
     /// The patterns of all groups, in byte order.
     pub fn quota_groups(&self) -> Result<Vec<String>, Error> {
         let groups = self.groups();

@@ -336,7 +336,7 @@ fn a_catalog_of_an_earlier_version_is_counted_once() {
             INSERT INTO blob (digest, size, created_at) VALUES ({used}, 10, 5), ({unused}, 7, 5);
             INSERT INTO repository_blob VALUES (1, {used}), (2, {used}), (2, {unused});
             INSERT INTO manifest (id, repository_id, digest, media_type, size, pushed_at, bytes)
-                VALUES (1, 1, {child}, 'm/m', 2, 6, x'0000'), 
+                VALUES (1, 1, {child}, 'm/m', 2, 6, x'0000'),
                 (2, 1, {index}, 'm/m', 3, 7, x'000000'),
                 (3, 2, {index}, 'm/m', 3, 8, x'000000');
             INSERT INTO manifest_reference VALUES (1, 0, 1, {used}), (1, 1, 2, {used}),
