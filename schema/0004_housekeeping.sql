@@ -18,7 +18,8 @@ ALTER TABLE repository ADD COLUMN tags INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE repository ADD COLUMN blobs INTEGER NOT NULL DEFAULT 0;
 -- Sum of the sizes of these blobs.
 ALTER TABLE repository ADD COLUMN blob_bytes INTEGER NOT NULL DEFAULT 0;
--- The part of them that no other repository that clients see holds. 0 for a past.
+-- The part of them that no other repository that clients see holds; of a past: the part that no
+-- other repository and no other past holds.
 ALTER TABLE repository ADD COLUMN alone_bytes INTEGER NOT NULL DEFAULT 0;
 -- For a past: when the repository was last removed as a whole; NULL when it never was.
 ALTER TABLE repository ADD COLUMN removed_at INTEGER;
@@ -57,6 +58,10 @@ ALTER TABLE manifest ADD COLUMN removed_at INTEGER;
 
 -- What can be brought back, in the order in which its time ends.
 CREATE INDEX manifest_removed ON manifest (removed_at) WHERE removed_at IS NOT NULL;
+
+-- The same of one past.
+CREATE INDEX manifest_removed_from ON manifest (repository_id, removed_at)
+WHERE removed_at IS NOT NULL;
 
 -- A manifest that nothing holds: no tag, no index above it, no subject that is there.
 CREATE TABLE loose_manifest (
@@ -102,6 +107,10 @@ CREATE TABLE tag_history (
     tag TEXT NOT NULL,
     -- The manifest that it pointed to.
     digest BLOB NOT NULL,
+    -- The manifest's media type: this outlives the manifest.
+    media_type TEXT NOT NULL,
+    -- The manifest's length.
+    size INTEGER NOT NULL,
     -- When it was set to that.
     set_at INTEGER NOT NULL,
     -- By whom; NULL when nobody was logged in.
@@ -233,8 +242,9 @@ END;
 
 CREATE TRIGGER blob_resized AFTER UPDATE OF size ON blob WHEN old.size <> new.size BEGIN
     UPDATE repository SET blob_bytes = blob_bytes - old.size + new.size,
-        alone_bytes = alone_bytes
-            + iif(is_past = 0 AND new.holders = 1, new.size - old.size, 0)
+        alone_bytes = alone_bytes + iif(
+            iif(is_past = 0, new.holders = 1, new.holders = 0 AND new.pasts = 1),
+            new.size - old.size, 0)
     WHERE id IN (SELECT repository_id FROM repository_blob WHERE digest = new.digest);
     UPDATE total SET blob_bytes = blob_bytes - old.size + new.size,
         linked_bytes = linked_bytes + new.holders * (new.size - old.size),
@@ -258,8 +268,8 @@ WHEN (SELECT is_past FROM repository WHERE id = new.repository_id) = 0 BEGIN
     FROM (SELECT size, holders FROM blob WHERE digest = new.digest) AS b
     WHERE id = new.repository_id;
     UPDATE repository SET alone_bytes = alone_bytes - b.size
-    FROM (SELECT size, holders FROM blob WHERE digest = new.digest) AS b
-    WHERE b.holders = 2 AND is_past = 0 AND id IN (
+    FROM (SELECT size, holders, pasts FROM blob WHERE digest = new.digest) AS b
+    WHERE iif(is_past = 0, b.holders = 2, b.holders = 1 AND b.pasts = 1) AND id IN (
         SELECT repository_id FROM repository_blob
         WHERE digest = new.digest AND repository_id <> new.repository_id
     );
@@ -276,8 +286,8 @@ WHEN (SELECT is_past FROM repository WHERE id = old.repository_id) = 0 BEGIN
     WHERE id = old.repository_id;
     UPDATE blob SET holders = holders - 1 WHERE digest = old.digest;
     UPDATE repository SET alone_bytes = alone_bytes + b.size
-    FROM (SELECT size, holders FROM blob WHERE digest = old.digest) AS b
-    WHERE b.holders = 1 AND is_past = 0 AND id IN (
+    FROM (SELECT size, holders, pasts FROM blob WHERE digest = old.digest) AS b
+    WHERE iif(is_past = 0, b.holders = 1, b.holders = 0 AND b.pasts = 1) AND id IN (
         SELECT repository_id FROM repository_blob WHERE digest = old.digest
     );
     UPDATE total SET linked_bytes = linked_bytes
@@ -288,17 +298,30 @@ END;
 CREATE TRIGGER past_blob_inserted AFTER INSERT ON repository_blob
 WHEN (SELECT is_past FROM repository WHERE id = new.repository_id) = 1 BEGIN
     UPDATE blob SET pasts = pasts + 1 WHERE digest = new.digest;
-    UPDATE repository SET blobs = blobs + 1,
-        blob_bytes = blob_bytes + (SELECT size FROM blob WHERE digest = new.digest)
+    UPDATE repository SET blobs = blobs + 1, blob_bytes = blob_bytes + b.size,
+        alone_bytes = alone_bytes + iif(b.holders = 0 AND b.pasts = 1, b.size, 0)
+    FROM (SELECT size, holders, pasts FROM blob WHERE digest = new.digest) AS b
     WHERE id = new.repository_id;
+    UPDATE repository SET alone_bytes = alone_bytes - b.size
+    FROM (SELECT size, holders, pasts FROM blob WHERE digest = new.digest) AS b
+    WHERE b.holders = 0 AND b.pasts = 2 AND id IN (
+        SELECT repository_id FROM repository_blob
+        WHERE digest = new.digest AND repository_id <> new.repository_id
+    );
 END;
 
 CREATE TRIGGER past_blob_deleted AFTER DELETE ON repository_blob
 WHEN (SELECT is_past FROM repository WHERE id = old.repository_id) = 1 BEGIN
-    UPDATE blob SET pasts = pasts - 1 WHERE digest = old.digest;
-    UPDATE repository SET blobs = blobs - 1,
-        blob_bytes = blob_bytes - (SELECT size FROM blob WHERE digest = old.digest)
+    UPDATE repository SET blobs = blobs - 1, blob_bytes = blob_bytes - b.size,
+        alone_bytes = alone_bytes - iif(b.holders = 0 AND b.pasts = 1, b.size, 0)
+    FROM (SELECT size, holders, pasts FROM blob WHERE digest = old.digest) AS b
     WHERE id = old.repository_id;
+    UPDATE blob SET pasts = pasts - 1 WHERE digest = old.digest;
+    UPDATE repository SET alone_bytes = alone_bytes + b.size
+    FROM (SELECT size, holders, pasts FROM blob WHERE digest = old.digest) AS b
+    WHERE b.holders = 0 AND b.pasts = 1 AND id IN (
+        SELECT repository_id FROM repository_blob WHERE digest = old.digest
+    );
 END;
 
 CREATE TRIGGER manifest_inserted AFTER INSERT ON manifest BEGIN

@@ -15,10 +15,12 @@ use crate::oci::RepositoryName;
 
 mod accounts;
 mod cert;
+mod content;
 mod retention;
 
-pub use accounts::{AccountArgs, TokenCommand, UserCommand, UserNameArgs};
+pub use accounts::{FolderArgs, TokenCommand, UserCommand, UserNameArgs};
 pub use cert::{CertCommand, CertShowArgs, SelfSignedArgs};
+pub use content::{DuArgs, RepoCommand, TagCommand, UndeleteArgs};
 pub use retention::{RetentionArgs, RetentionCommand};
 
 /// The program's command line.
@@ -119,6 +121,46 @@ pub enum Command {
                       coracle restore /srv/backup --data /srv/oci --link --quick"
     )]
     Restore(RestoreArgs),
+    /// List, show, rename and remove repositories
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Repo {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: RepoCommand,
+    },
+    /// List, set, move and remove tags; tell their history and go back in it
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Tag {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: TagCommand,
+    },
+    /// Bring back repositories, tags and manifests that were removed
+    #[command(
+        arg_required_else_help = true,
+        long_about = "Brings back what was removed, as long as undo.window_seconds says: a \
+                      repository as it was removed (or, when it was never removed as a whole, all \
+                      that was removed from it), a tag, or a manifest with the tags that went with \
+                      it. Tags that exist stay as they are. Not a byte of a blob is copied.",
+        after_help = "Examples:\n  \
+                      coracle undelete --list\n  \
+                      coracle undelete team/app\n  \
+                      coracle undelete team/app:v1\n  \
+                      coracle undelete team/app@sha256:…"
+    )]
+    Undelete(UndeleteArgs),
+    /// Tell how much room the store, a repository or an image takes
+    #[command(
+        long_about = "Tells how many bytes of blobs a repository or an image alone holds, which is \
+                      what its removal would free, how many it shares, and how many only what was \
+                      removed still needs. An image is a manifest with its children and referrers. \
+                      Without a name: the whole store, then each repository.",
+        after_help = "Examples:\n  \
+                      coracle du\n  \
+                      coracle du team/app\n  \
+                      coracle du team/app:v1 --json"
+    )]
+    Du(DuArgs),
     /// Make, change and list users, in a running registry or in a folder that none uses
     #[command(subcommand_required = true, arg_required_else_help = true)]
     User {
@@ -404,6 +446,10 @@ impl Cli {
             Command::Retention { command } => data_flag(command.args().data.as_ref()),
             Command::Backup(args) => data_flag(args.data.as_ref()),
             Command::Restore(args) => data_flag(args.data.as_ref()),
+            Command::Repo { command } => data_flag(command.common().data.as_ref()),
+            Command::Tag { command } => data_flag(command.common().data.as_ref()),
+            Command::Undelete(args) => data_flag(args.common.data.as_ref()),
+            Command::Du(args) => data_flag(args.common.data.as_ref()),
             Command::User { command } => data_flag(command.common().data.as_ref()),
             Command::Token { command } => data_flag(command.common().data.as_ref()),
             Command::Access {

@@ -75,6 +75,18 @@ pub fn rfc3339(ms: i64) -> String {
     time.map_or_else(|_| ms.to_string(), |time| format!("{time:.0}"))
 }
 
+/// As [`rfc3339`], to the millisecond: for what may change many times within a second.
+pub fn rfc3339_ms(ms: i64) -> String {
+    let time = jiff::Timestamp::from_millisecond(ms);
+    time.map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
+}
+
+/// Reads a time of RFC 3339, in whatever zone: milliseconds since 1970. `None` for what is none.
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(time.as_millisecond())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +104,30 @@ mod tests {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
         assert_eq!(rfc3339(1_709_210_096_789), "2024-02-29T12:34:56Z");
         assert_eq!(rfc3339(i64::MAX), i64::MAX.to_string());
+        assert_eq!(rfc3339_ms(1_709_210_096_789), "2024-02-29T12:34:56.789Z");
+        assert_eq!(rfc3339_ms(i64::MAX), i64::MAX.to_string());
+    }
+
+    #[test]
+    fn times_of_people_are_read() {
+        let ms = 1_709_210_096_789;
+        for text in [
+            "2024-02-29T12:34:56.789Z",
+            "2024-02-29T13:34:56.789+01:00",
+            "2024-02-29T12:34:56.7890Z",
+        ] {
+            assert_eq!(parse_rfc3339(text), Some(ms), "{text}");
+        }
+        assert_eq!(parse_rfc3339("1970-01-01T00:00:00Z"), Some(0));
+        for text in [
+            "",
+            "yesterday",
+            "2024-02-29",
+            "2024-02-30T00:00:00Z",
+            "12:34",
+        ] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
     }
 
     #[test]

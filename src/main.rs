@@ -9,7 +9,8 @@ use coracle::cli::{
     ExplainArgs, RestoreArgs,
 };
 use coracle::commands::{
-    access, backup, cert, check, config, restore, retention, serve, task, token, user, version,
+    access, backup, cert, check, config, du, repo, restore, retention, serve, tag, task, token,
+    undelete, user, version,
 };
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
@@ -97,6 +98,10 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Check(args) => run_check(cli, args),
         Command::Backup(args) => run_backup(cli, args),
         Command::Restore(args) => run_restore(cli, args),
+        Command::Repo { command } => done(repo::run(store_settings(cli)?, command)),
+        Command::Tag { command } => done(tag::run(store_settings(cli)?, command)),
+        Command::Undelete(args) => done(undelete::run(store_settings(cli)?, args)),
+        Command::Du(args) => done(du::run(store_settings(cli)?, args)),
         Command::User { command } => {
             user::run(quiet_settings(cli)?, command)?;
             Ok(Exit::Ok)
@@ -123,6 +128,11 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
     }
+}
+
+fn done(outcome: Result<(), Error>) -> Result<Exit, Failure> {
+    outcome?;
+    Ok(Exit::Ok)
 }
 
 fn explain(cli: &Cli, args: &ExplainArgs) -> Result<Exit, Failure> {
@@ -224,6 +234,15 @@ fn quiet_settings(cli: &Cli) -> Result<Settings, ConfigError> {
     settings.log.access = false;
     settings.log.audit = false;
     start_log(&settings);
+    Ok(settings)
+}
+
+/// The same of a command that works on the store, whoever the server would let in.
+fn store_settings(cli: &Cli) -> Result<Settings, ConfigError> {
+    let defaults = Settings::default();
+    let mut settings = quiet_settings(cli)?;
+    settings.auth = defaults.auth;
+    settings.token = defaults.token;
     Ok(settings)
 }
 

@@ -201,7 +201,10 @@ impl Coracle {
     }
 
     fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
-        let handler = Arc::new(Control::new(&self.registry, Arc::clone(&self.auth)));
+        let handler = Arc::new(Control::new(
+            Arc::clone(&self.registry),
+            Arc::clone(&self.auth),
+        ));
         let limits = Limits {
             workers_max: CONTROL_WORKERS_MAX,
             workers_min: 1,

@@ -42,11 +42,13 @@ impl Need {
             Route::Home | Route::Alive | Route::Ready | Route::Token | Route::Options(_) => {
                 Self::Nothing
             }
-            Route::Base => Self::Credential,
+            Route::Base | Route::Extensions(None) => Self::Credential,
             Route::Catalog => Self::Catalog,
             Route::Tags(name)
             | Route::GetManifest(name, _)
             | Route::GetBlob(name, _)
+            | Route::Extensions(Some(name))
+            | Route::TagHistory(name, _)
             | Route::Referrers(name, _) => Self::Repository(name.clone(), pull),
             Route::GetUpload(key) => Self::Repository(key.repository.clone(), pull),
             Route::PutManifest(name, _) | Route::StartUpload(name) => {

@@ -3,15 +3,16 @@
 //! The socket's file permissions are its only guard, so it is never served on a network address.
 //! Long tasks are started and followed under their names (`control_tasks`): `/check`,
 //! `/backup`, `/retention`.
-//! `POST /accounts` does something to accounts (`control_accounts`).
+//! `POST /accounts` does something to accounts (`control_accounts`), `POST /registry` to
+//! repositories and tags (`control_registry`).
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::control_accounts;
 use super::control_tasks::Task;
 use super::respond::json_body;
+use super::{control_accounts, control_registry};
 use crate::auth::action::ActionError;
 use crate::auth::explain::Question;
 use crate::auth::{Authenticator, Subject};
@@ -52,16 +53,19 @@ impl Asked {
 
 /// The handler of the control socket.
 pub struct Control {
+    registry: Arc<Registry>,
     auth: Arc<Authenticator>,
     tasks: Vec<Task>,
 }
 
 impl Control {
     /// Serves `registry`, its accounts and its rules.
-    pub fn new(registry: &Arc<Registry>, auth: Arc<Authenticator>) -> Self {
+    pub fn new(registry: Arc<Registry>, auth: Arc<Authenticator>) -> Self {
+        let tasks = tasks(&registry);
         Self {
+            registry,
             auth,
-            tasks: tasks(registry),
+            tasks,
         }
     }
 
@@ -110,6 +114,7 @@ impl Handler for Control {
             (Method::Post, "/accounts") => {
                 control_accounts::run(self.auth.logins().map(Arc::as_ref), request)
             }
+            (Method::Post, "/registry") => control_registry::run(&self.registry, request),
             (Method::Post, "/access/explain") => self.explain(request),
             _ => refuse(
                 404,

@@ -46,6 +46,18 @@ pub enum Failure {
     },
     /// `n` is not a number of entries.
     PageSizeInvalid(String),
+    /// A place in a list that is none.
+    PlaceInvalid {
+        /// The parameter that names it.
+        parameter: &'static str,
+        /// What was sent.
+        found: String,
+    },
+    /// The tag never pointed to the manifest that was asked for.
+    NotInHistory {
+        /// The manifest.
+        digest: Digest,
+    },
     /// `Content-Range` is not a range; the upload stays as it is.
     RangeInvalid {
         /// The session.
@@ -236,6 +248,17 @@ fn tell(failure: &Failure) -> Vec<Told> {
             Code::Unsupported,
             format!("n must be a whole number of entries, 0 or more, and is {found:?}"),
         ),
+        Failure::PlaceInvalid { parameter, found } => Told::new(
+            400,
+            Code::Unsupported,
+            format!("{parameter} is no place in this list: {found:?}; follow the Link of a page"),
+        ),
+        Failure::NotInHistory { digest } => Told::new(
+            400,
+            Code::ManifestUnknown,
+            "the tag never pointed to this manifest, as far as its history goes back",
+        )
+        .detail(json!({ "digest": digest.to_string() })),
         Failure::RangeInvalid { found, .. } => Told::new(
             416,
             Code::BlobUploadInvalid,

@@ -132,7 +132,7 @@ impl<'p> Entry<'p> {
 }
 
 /// `n`, or `default` without one; never more than `max`.
-fn page_size(query: Query<'_>, default: usize, max: usize) -> Result<usize, Failure> {
+pub(super) fn page_size(query: Query<'_>, default: usize, max: usize) -> Result<usize, Failure> {
     let Some(text) = query.get("n").filter(|text| !text.is_empty()) else {
         return Ok(default);
     };

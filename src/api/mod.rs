@@ -9,9 +9,11 @@ mod blobs;
 mod challenge;
 pub mod control;
 pub mod control_accounts;
+mod control_registry;
 pub mod control_tasks;
 mod credentials;
 pub mod error;
+mod extensions;
 mod health;
 pub mod jobs;
 pub mod limiter;
@@ -176,6 +178,10 @@ impl Api {
             Route::PutUpload(key) => uploads::put(self, request, &key),
             Route::DeleteUpload(key) => uploads::cancel(self, &key),
             Route::Referrers(name, digest) => lists::referrers(self, request, &name, &digest),
+            Route::Extensions(name) => extensions::discover(self, name.as_ref()),
+            Route::TagHistory(name, tag) => {
+                extensions::tag_history(self, request, &name, &tag, caller)
+            }
             Route::Options(allow) => Ok(Response::new(200).header("Allow", allow)),
         }
     }

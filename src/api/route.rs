@@ -7,7 +7,8 @@
 use crate::auth::TOKEN_PATH;
 use crate::http::{Method, percent};
 use crate::oci::{
-    Digest, DigestError, Reference, ReferenceError, RepositoryName, RepositoryNameError,
+    Digest, DigestError, Reference, ReferenceError, RepositoryName, RepositoryNameError, Tag,
+    TagError,
 };
 use crate::store::blobs::{UploadId, UploadKey};
 
@@ -50,6 +51,10 @@ pub enum Route {
     DeleteUpload(UploadKey),
     /// end-12: `GET /v2/<name>/referrers/<digest>`
     Referrers(RepositoryName, Digest),
+    /// `GET /v2/_oci/ext/discover`, `GET /v2/<name>/_oci/ext/discover`: which extensions there are.
+    Extensions(Option<RepositoryName>),
+    /// `GET /v2/<name>/_oci/tag-history/<tag>`
+    TagHistory(RepositoryName, Tag),
     /// `OPTIONS` on any route: which methods there are.
     Options(&'static str),
 }
@@ -123,6 +128,8 @@ impl Route {
             | Self::GetBlob(..)
             | Self::GetUpload(_)
             | Self::Referrers(..)
+            | Self::Extensions(_)
+            | Self::TagHistory(..)
             | Self::Options(_) => false,
         }
     }
@@ -139,6 +146,7 @@ impl Route {
             "/readyz" => Some(Self::Ready),
             "/v2" | "/v2/" => Some(Self::Base),
             "/v2/_catalog" => Some(Self::Catalog),
+            "/v2/_oci/ext/discover" => Some(Self::Extensions(None)),
             _ => None,
         };
         if let Some(route) = fixed {
@@ -174,6 +182,10 @@ impl Route {
             "referrers" => read_only(method, || {
                 Ok(Self::Referrers(repository(name)?, digest(last)?))
             }),
+            "tag-history" | "ext" => match name.strip_suffix("/_oci") {
+                Some(name) => Self::extension(method, name, resource, last),
+                None => Err(RouteError::NotFound),
+            },
             "uploads" => match name.strip_suffix("/blobs") {
                 Some(name) => Self::upload(method, name, last),
                 None => Err(RouteError::NotFound),
@@ -210,6 +222,29 @@ impl Route {
             Method::Delete => Ok(Self::DeleteBlob(repository(name)?, digest(last)?)),
             Method::Options => Ok(Self::Options(BLOB)),
             _ => Err(RouteError::MethodNotAllowed { allow: BLOB }),
+        }
+    }
+
+    /// What lies below `_oci`, which no component of a name can be.
+    fn extension(
+        method: Method,
+        name: &str,
+        resource: &str,
+        last: &str,
+    ) -> Result<Self, RouteError> {
+        match (resource, last) {
+            ("ext", "discover") => {
+                read_only(method, || Ok(Self::Extensions(Some(repository(name)?))))
+            }
+            ("ext", _) => Err(RouteError::NotFound),
+            _ => read_only(method, || {
+                let name = repository(name)?;
+                let tag = last.parse().map_err(|TagError| RouteError::Tag {
+                    tag: last.to_owned(),
+                    push: false,
+                })?;
+                Ok(Self::TagHistory(name, tag))
+            }),
         }
     }
 

@@ -9,9 +9,9 @@ use crate::auth::Action;
 use crate::clock::Life;
 use crate::oci::Glob;
 
-/// Where the accounts are, and how the outcome is told.
+/// Where the data is, and how the outcome is told.
 #[derive(Args, Clone, Debug, Default)]
-pub struct AccountArgs {
+pub struct FolderArgs {
     /// The folder of the data
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<OsString>,
@@ -28,7 +28,7 @@ pub struct UserNameArgs {
     pub name: String,
     /// Where and how.
     #[command(flatten)]
-    pub common: AccountArgs,
+    pub common: FolderArgs,
 }
 
 /// `coracle user …`.
@@ -50,7 +50,7 @@ pub enum UserCommand {
         no_password: bool,
         /// Where and how.
         #[command(flatten)]
-        common: AccountArgs,
+        common: FolderArgs,
     },
     /// Set a user's password, which is asked for
     Passwd {
@@ -62,7 +62,7 @@ pub enum UserCommand {
         password_stdin: bool,
         /// Where and how.
         #[command(flatten)]
-        common: AccountArgs,
+        common: FolderArgs,
     },
     /// Let a user and the user's tokens in no more
     Disable(UserNameArgs),
@@ -71,7 +71,7 @@ pub enum UserCommand {
     /// Remove a user, and the tokens that act for the user
     Remove(UserNameArgs),
     /// List all users
-    List(AccountArgs),
+    List(FolderArgs),
     /// Show the groups of a user, or set them: exactly these
     Groups {
         /// The user
@@ -85,7 +85,7 @@ pub enum UserCommand {
         none: bool,
         /// Where and how.
         #[command(flatten)]
-        common: AccountArgs,
+        common: FolderArgs,
     },
 }
 
@@ -122,10 +122,10 @@ pub enum TokenCommand {
         owner: Option<String>,
         /// Where and how.
         #[command(flatten)]
-        common: AccountArgs,
+        common: FolderArgs,
     },
     /// List all tokens, without their secrets
-    List(AccountArgs),
+    List(FolderArgs),
     /// End a token
     Revoke {
         /// The token
@@ -133,13 +133,13 @@ pub enum TokenCommand {
         name: String,
         /// Where and how.
         #[command(flatten)]
-        common: AccountArgs,
+        common: FolderArgs,
     },
 }
 
 impl UserCommand {
     /// Where and how.
-    pub const fn common(&self) -> &AccountArgs {
+    pub const fn common(&self) -> &FolderArgs {
         match self {
             Self::Add { common, .. }
             | Self::Passwd { common, .. }
@@ -154,7 +154,7 @@ impl UserCommand {
 
 impl TokenCommand {
     /// Where and how.
-    pub const fn common(&self) -> &AccountArgs {
+    pub const fn common(&self) -> &FolderArgs {
         match self {
             Self::Create { common, .. } | Self::Revoke { common, .. } | Self::List(common) => {
                 common
@@ -178,7 +178,7 @@ fn action(text: &str) -> Result<String, String> {
 }
 
 /// A time with its unit.
-fn life(text: &str) -> Result<Duration, String> {
+pub(super) fn life(text: &str) -> Result<Duration, String> {
     match text.parse::<Life>() {
         Ok(life) => Ok(life.duration()),
         Err(error) => Err(format!("it {error}")),

@@ -20,7 +20,8 @@ fn help_lists_every_command_and_every_exit_code() {
     assert_eq!(Exit::of_usage(&help), Exit::Ok);
     let text = help.to_string();
     for command in [
-        "serve", "check", "user", "token", "config", "version", "help",
+        "serve", "check", "repo", "tag", "undelete", "du", "user", "token", "config", "version",
+        "help",
     ] {
         assert!(
             text.contains(&format!("\n  {command} ")),
@@ -53,6 +54,22 @@ fn nothing_typed_and_nonsense_are_usage_errors() {
         &["user", "add", "ada", "--password", "x"],
         &["user", "add", "ada", "--no-password", "--password-stdin"],
         &["user", "groups", "ada", "dev", "--none"],
+        &["repo"],
+        &["repo", "show"],
+        &["repo", "show", "App"],
+        &["repo", "rename", "app"],
+        &["tag", "list"],
+        &["tag", "remove", "app"],
+        &["tag", "remove", "app", ".v1"],
+        &["tag", "set", "app", "v1"],
+        &["tag", "set", "app", "v1", "sha256:x"],
+        &["tag", "set", "app", "v1", "v2", "--expires", "soon"],
+        &["tag", "rollback", "app", "v1", "--at", "yesterday"],
+        &["tag", "rollback", "app", "v1", "--to", "v2"],
+        &["undelete"],
+        &["undelete", "app", "other"],
+        &["undelete", "app:"],
+        &["du", "App"],
         &["token", "create", "ci"],
         &["token", "create", "ci", "--repository", "Team"],
         &[

@@ -1,20 +1,23 @@
-//! How commands reach the accounts: through the running server's control socket, or in the folder
-//! itself when no server runs.
+//! How commands reach accounts, repositories and tags: through the running server's control socket,
+//! or in the folder itself when no server runs.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::api::control_accounts::NO_ACCOUNTS_HERE;
 use crate::auth::accounts::{AccountError, Command, Reply, Turned};
 use crate::auth::explain::{Explanation, Question};
 use crate::config::Settings;
 use crate::http::client::request_unix;
+use crate::registry;
+use crate::registry::admin::{self as content, AdminError};
 use crate::serve::{Coracle, Error, is_locked};
 use crate::store::layout::Layout;
 
-/// The accounts of one data folder.
+/// One data folder.
 pub(super) enum Admin {
     /// The folder is ours.
     Folder {
@@ -88,14 +91,21 @@ impl Admin {
                     Err(error) => Err(Error::Io(io::Error::other(error.to_string()))),
                 }
             }
-            Self::Server { socket } => {
-                let body = serde_json::to_vec(&command).map_err(io::Error::from)?;
-                let (status, answer) = request_unix(socket, "POST", "/accounts", &body)?;
-                match status {
-                    200 => Ok(serde_json::from_slice(&answer).map_err(|_| misunderstood())?),
-                    status => Err(Error::Io(refused(status, &answer))),
+            Self::Server { socket } => ask(socket, "/accounts", &command),
+        }
+    }
+
+    /// Does something to repositories or tags, or tells about them.
+    pub(super) fn registry(&self, command: content::Command) -> Result<content::Reply, Error> {
+        match self {
+            Self::Folder { registry, .. } => match registry.registry().administer(command) {
+                Ok(reply) => Ok(reply),
+                Err(AdminError::Registry(registry::Error::Store(error))) => {
+                    Err(Error::Store(error))
                 }
-            }
+                Err(error) => Err(Error::Io(io::Error::other(error.to_string()))),
+            },
+            Self::Server { socket } => ask(socket, "/registry", &command),
         }
     }
 
@@ -109,12 +119,7 @@ impl Admin {
                     "repository": question.repository.as_str(),
                     "action": question.action.as_str(),
                 });
-                let body = serde_json::to_vec(&body).map_err(io::Error::from)?;
-                let (status, answer) = request_unix(socket, "POST", "/access/explain", &body)?;
-                match status {
-                    200 => Ok(serde_json::from_slice(&answer).map_err(io::Error::from)?),
-                    status => Err(Error::Io(refused(status, &answer))),
-                }
+                ask(socket, "/access/explain", &body)
             }
         }
     }
@@ -125,6 +130,20 @@ impl Admin {
             Self::Folder { registry, .. } => registry.close(),
             Self::Server { .. } => Ok(()),
         }
+    }
+}
+
+/// Sends what is asked to the server, and reads its answer.
+fn ask<T: DeserializeOwned>(
+    socket: &Path,
+    target: &str,
+    asked: &impl Serialize,
+) -> Result<T, Error> {
+    let body = serde_json::to_vec(asked).map_err(io::Error::from)?;
+    let (status, answer) = request_unix(socket, "POST", target, &body)?;
+    match status {
+        200 => Ok(serde_json::from_slice(&answer).map_err(|_| misunderstood())?),
+        status => Err(Error::Io(refused(status, &answer))),
     }
 }
 

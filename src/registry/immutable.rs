@@ -2,7 +2,7 @@
 //! move or remove one.
 
 use super::Error;
-use super::policy::Rules;
+use super::policy::{Immutable, Rules};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::store::catalog::ReadTx;
 
@@ -56,6 +56,29 @@ pub(super) fn may_remove_manifest(
         may_remove(tx, rules, repository, &tag)?;
     }
     Ok(())
+}
+
+/// Whether the repository may be removed, with all its tags.
+///
+/// # Errors
+/// [`Error::TagImmutable`] for the first tag that may not be, [`Error::Store`].
+pub(super) fn may_remove_repository(
+    tx: &ReadTx<'_>,
+    rules: &Rules,
+    repository: &RepositoryName,
+) -> Result<(), Error> {
+    let fixed: Vec<&Immutable> = rules.immutable_of(repository).collect();
+    if fixed.is_empty() {
+        return Ok(());
+    }
+    let mut found = None;
+    tx.each_dated_tag(repository, |row| {
+        if fixed.iter().any(|rule| rule.holds(&row.name)) {
+            found = Some(row.name);
+        }
+        found.is_none()
+    })?;
+    found.map_or(Ok(()), |tag| may_remove(tx, rules, repository, &tag))
 }
 
 /// What the tag stays on and what is said to whoever would change that; `None` when it may move or

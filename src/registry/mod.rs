@@ -3,11 +3,13 @@
 //! It decides over the store and knows no word of HTTP: no header, no status, no query. Every
 //! operation takes parsed words (`oci`) and gives back a value or one [`Error`].
 
+pub mod admin;
 pub mod backup;
 pub mod blobs;
 pub mod check;
 pub mod copies;
 mod error;
+pub mod history;
 mod immutable;
 mod inspect;
 pub mod manifests;

@@ -148,6 +148,27 @@ pub(super) fn admit_manifest(
     admit(tx, rules, repository, added)
 }
 
+/// Refuses a tag that a quota has no room for, inside the write that makes it.
+///
+/// # Errors
+/// [`Error::QuotaExceeded`], [`Error::Store`].
+pub(super) fn admit_tag(
+    tx: &mut WriteTx<'_>,
+    rules: &Rules,
+    repository: &RepositoryName,
+    tag: &Tag,
+) -> Result<(), Error> {
+    if rules.quotas_of(repository).next().is_none() {
+        return Ok(());
+    }
+    let added = new_tags(tx, repository, std::slice::from_ref(tag))?;
+    let added = Added {
+        repository: added,
+        store: added,
+    };
+    admit(tx, rules, repository, added)
+}
+
 fn new_tags(
     tx: &ReadTx<'_>,
     repository: &RepositoryName,

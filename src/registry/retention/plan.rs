@@ -10,7 +10,7 @@ use crate::oci::{Digest, RepositoryName};
 use crate::registry::policy::{Decision, Immutable, Retention, Rules, TagFacts, Verdict};
 use crate::registry::{Error, Registry};
 use crate::store::Error as StoreError;
-use crate::store::catalog::{LooseManifest, ReadTx, TagRow};
+use crate::store::catalog::{DatedTag, LooseManifest, ReadTx};
 
 /// Entries that are read at once where a list is not bounded by itself.
 const AT_ONCE: usize = 1000;
@@ -44,7 +44,7 @@ pub(super) struct Group {
 /// A tag that goes.
 #[derive(Clone)]
 pub(super) struct DoomedTag {
-    pub(super) row: TagRow,
+    pub(super) row: DatedTag,
     pub(super) digest: Digest,
     verdict: Verdict,
     bytes: u64,
@@ -211,13 +211,13 @@ impl Registry {
         let mut decision = Decision::new(Some(rule), unix_ms(now));
         Ok(self.catalog.read(|tx| {
             if decision.compares() {
-                tx.each_tag(repository, |row| {
+                tx.each_dated_tag(repository, |row| {
                     decision.see(&facts(&row, &fixed));
                     true
                 })?;
             }
             let (mut doomed, mut more) = (Vec::new(), false);
-            tx.each_tag(repository, |row| {
+            tx.each_dated_tag(repository, |row| {
                 if let Some(verdict) = decision.goes(&facts(&row, &fixed)) {
                     more = doomed.len() == room;
                     if !more {
@@ -322,7 +322,7 @@ fn over(
     tx: &ReadTx<'_>,
     rules: &Rules,
     repository: &RepositoryName,
-    row: TagRow,
+    row: DatedTag,
     now: SystemTime,
     freed: &mut Freed,
 ) -> Result<Option<DoomedTag>, StoreError> {
@@ -341,7 +341,7 @@ fn freed_by(
     tx: &ReadTx<'_>,
     rule: Option<&Retention>,
     repository: &RepositoryName,
-    row: &TagRow,
+    row: &DatedTag,
     freed: &mut Freed,
 ) -> Result<u64, StoreError> {
     match rule.and_then(|rule| rule.untagged) {
@@ -369,7 +369,7 @@ fn untagged(rules: &Rules, loose: &LooseManifest, now: SystemTime) -> Option<Doo
     })
 }
 
-fn facts<'a>(row: &'a TagRow, fixed: &[&Immutable]) -> TagFacts<'a> {
+fn facts<'a>(row: &'a DatedTag, fixed: &[&Immutable]) -> TagFacts<'a> {
     TagFacts {
         name: &row.name,
         pushed_at: row.set_at,
@@ -381,7 +381,7 @@ fn facts<'a>(row: &'a TagRow, fixed: &[&Immutable]) -> TagFacts<'a> {
 
 fn doom(
     tx: &ReadTx<'_>,
-    row: TagRow,
+    row: DatedTag,
     verdict: Verdict,
     bytes: u64,
 ) -> Result<Option<DoomedTag>, StoreError> {

@@ -9,7 +9,7 @@ use super::{ACTOR, ITEMS_MAX, Report};
 use crate::oci::RepositoryName;
 use crate::registry::{Counted, Error, Progress, Registry, Tell};
 use crate::store::Error as StoreError;
-use crate::store::catalog::TagRow;
+use crate::store::catalog::DatedTag;
 
 /// Items that are removed in one write, so that nobody who writes waits long.
 const REMOVED_AT_ONCE: usize = 100;
@@ -90,7 +90,7 @@ impl Registry {
         while !tags.is_empty() && goes_on() {
             let rest = tags.split_off(tags.len().min(REMOVED_AT_ONCE));
             let batch: Arc<[DoomedTag]> = tags.into();
-            match self.remove_tags(&repository, Arc::clone(&batch), mark)? {
+            match self.remove_batch(&repository, Arc::clone(&batch), mark)? {
                 Batch::Done { gone, mark: next } => {
                     for (doomed, gone) in batch.iter().zip(gone) {
                         if gone {
@@ -122,7 +122,7 @@ impl Registry {
     }
 
     /// Removes those tags of a batch that are as they were when it was planned.
-    fn remove_tags(
+    fn remove_batch(
         &self,
         repository: &RepositoryName,
         batch: Arc<[DoomedTag]>,
@@ -139,7 +139,7 @@ impl Registry {
             let mut gone = Vec::with_capacity(batch.len());
             for doomed in batch.iter() {
                 let tag = &doomed.row.name;
-                let is_same = tx.tag_row(&repository, tag)?.as_ref() == Some(&doomed.row)
+                let is_same = tx.dated_tag(&repository, tag)?.as_ref() == Some(&doomed.row)
                     && tx.manifest_digest(doomed.row.manifest)? == Some(doomed.digest);
                 gone.push(is_same && tx.delete_tag(&repository, tag)?);
             }
@@ -193,7 +193,7 @@ impl Registry {
 #[derive(Default)]
 struct Still {
     mark: i64,
-    tags: HashMap<String, TagRow>,
+    tags: HashMap<String, DatedTag>,
 }
 
 impl Still {

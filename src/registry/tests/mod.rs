@@ -9,6 +9,7 @@ mod quotas;
 mod retention;
 mod rules;
 mod scrub;
+mod undo;
 
 use std::sync::Arc;
 

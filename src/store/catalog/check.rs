@@ -49,9 +49,10 @@ const RULES: &[(&str, &str)] = &[
                 (SELECT ifnull(sum(size), 0) FROM manifest WHERE repository_id = r.id)
             OR blob_bytes <> (SELECT ifnull(sum(b.size), 0) FROM repository_blob rb
                 JOIN blob b ON b.digest = rb.digest WHERE rb.repository_id = r.id)
-            OR is_past = 0 AND alone_bytes <> (SELECT ifnull(sum(b.size), 0)
+            OR alone_bytes <> (SELECT ifnull(sum(b.size), 0)
                 FROM repository_blob rb JOIN blob b ON b.digest = rb.digest
-                WHERE rb.repository_id = r.id AND b.holders = 1)
+                WHERE rb.repository_id = r.id
+                AND iif(r.is_past = 0, b.holders = 1, b.holders = 0 AND b.pasts = 1))
             OR is_past <> (substr(name, 1, 1) = '~')",
         "a repository does not hold what its row says",
     ),

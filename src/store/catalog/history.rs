@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::rows::{Ended, PastTag};
 use super::transaction::{ReadTx, WriteTx, statements};
-use super::values::{limit, time};
+use super::values::{Count, limit, time};
 use crate::clock::unix_ms;
 use crate::oci::{RepositoryName, Tag};
 use crate::store::Error;
@@ -16,14 +16,15 @@ use crate::store::Error;
 pub const TAG_HISTORY_MAX: usize = 100;
 
 statements! {
-    END = "INSERT INTO tag_history (repository, tag, digest, set_at, set_by, ended_at, ended_by,
-            ended_how)
-        SELECT ?1, t.name, m.digest, t.updated_at, t.set_by, ?4, ?5, ?6
+    END = "INSERT INTO tag_history (repository, tag, digest, media_type, size, set_at, set_by,
+            ended_at, ended_by, ended_how)
+        SELECT ?1, t.name, m.digest, m.media_type, m.size, t.updated_at, t.set_by, ?4, ?5, ?6
         FROM tag t JOIN manifest m ON m.id = t.manifest_id
         WHERE t.repository_id = ?2 AND t.name = ?3";
     TRIM = "DELETE FROM tag_history WHERE id IN (SELECT id FROM tag_history
         WHERE repository = ?1 AND tag = ?2 ORDER BY id DESC LIMIT -1 OFFSET ?3)";
-    LIST = "SELECT digest, set_at, set_by, ended_at, ended_by, ended_how, id, tag FROM tag_history
+    LIST = "SELECT digest, set_at, set_by, ended_at, ended_by, ended_how, id, tag, media_type,
+            size FROM tag_history
         WHERE repository = ?1 AND tag = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4";
     REMOVED = "SELECT id, repository, tag FROM tag_history
         WHERE ended_how IN (2, 3) AND ended_at <= ?1 ORDER BY ended_at LIMIT ?2";
@@ -55,7 +56,7 @@ impl ReadTx<'_> {
     }
 }
 
-fn past_tag(row: &rusqlite::Row<'_>) -> rusqlite::Result<PastTag> {
+pub(super) fn past_tag(row: &rusqlite::Row<'_>) -> rusqlite::Result<PastTag> {
     Ok(PastTag {
         digest: row.get(0)?,
         set_at: time(row.get(1)?),
@@ -65,6 +66,8 @@ fn past_tag(row: &rusqlite::Row<'_>) -> rusqlite::Result<PastTag> {
         ended: row.get(5)?,
         id: row.get(6)?,
         tag: row.get(7)?,
+        media_type: row.get(8)?,
+        size: row.get::<_, Count>(9)?.0,
     })
 }
 

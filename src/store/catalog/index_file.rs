@@ -10,10 +10,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rusqlite::Connection;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-use super::connection::Place;
+use super::connection::{Place, opening};
 use crate::store::{Error, ErrorKind};
 
 /// The least that the index has, in bytes: enough for a log of 4062 frames.
@@ -58,15 +59,19 @@ pub(super) fn make_room(place: &Place) -> Result<(), Error> {
     taken.map_err(taking)
 }
 
-/// After the first connection has made the index: takes its room for good.
+/// When the first connection is open: has it make the index, and takes the room for good.
 ///
 /// # Errors
 /// Kind `Full` when there is none.
-pub(super) fn hold(place: &Place) -> Result<Option<IndexFile>, Error> {
+pub(super) fn hold(place: &Place, first: &Connection) -> Result<Option<IndexFile>, Error> {
     let Place::File(database) = place else {
         return Ok(None);
     };
     let taking = |error| failed(place, error);
+    // The index of a database that was just turned to a log is made by the first that reads it.
+    first
+        .pragma_query_value(None, "schema_version", |_| Ok(()))
+        .map_err(|error| opening(place, &error))?;
     let path = path_of(database);
     let file = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,

@@ -5,11 +5,11 @@
 //! when it fails. Nothing here knows a rule of the registry, a file of a blob or a word of HTTP.
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
-//! `uses`, `manifest`, `loose`, `past`, `referrer`, `tag`, `history`, `collect`, `total`, `scrub`,
-//! `quota`, `retention`, `pull`, `account`, `machine_token` (what can be asked and changed),
-//! [`transaction`] (the views they are asked through), `readers` and `writer` (who runs them),
-//! `connection`, `schema`, `log_file`, `index_file`, `fold`, `gate` (how SQLite is kept), `check`,
-//! `copy`, `failure`.
+//! `uses`, `manifest`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
+//! `collect`, `overview`, `usage`, `total`, `scrub`, `quota`, `retention`, `pull`, `account`,
+//! `machine_token` (what can be asked and changed), [`transaction`] (the views they are asked
+//! through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
+//! `index_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`, `failure`.
 
 mod account;
 mod blob;
@@ -27,13 +27,16 @@ mod log_file;
 mod loose;
 mod machine_token;
 mod manifest;
+mod overview;
 mod past;
 mod pull;
 mod quota;
 mod readers;
 mod referrer;
+mod removed;
 mod repository;
 mod retention;
+mod retire;
 pub mod rows;
 mod schema;
 mod scrub;
@@ -42,6 +45,7 @@ mod tag;
 mod tests;
 mod total;
 pub mod transaction;
+mod usage;
 mod uses;
 mod values;
 mod writer;
@@ -50,7 +54,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
@@ -65,14 +69,17 @@ use self::index_file::IndexFile;
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
+pub use self::overview::{PastRow, RepositoryRow, TagRow};
 pub use self::pull::PullCount;
 use self::readers::Readers;
+pub use self::removed::{RemovedPlace, Span};
 pub use self::rows::{
-    BlobRow, Ended, Growth, Held, LooseManifest, ManifestFacts, ManifestRow, NewManifest, PastTag,
-    ReferenceKind, Referrer, Removal, RemovedManifest, ScrubCounts, ScrubRow, TagRow, Totals,
+    BlobRow, DatedTag, Ended, Growth, Held, LooseManifest, ManifestFacts, ManifestRow, NewManifest,
+    PastTag, ReferenceKind, Referrer, Removal, RemovedManifest, ScrubCounts, ScrubRow, Totals,
     UsedBlob,
 };
 pub use self::transaction::{ReadTx, WriteTx};
+pub use self::usage::{Node, Use};
 use self::writer::Writer;
 use super::space::Space;
 use super::{Error, ErrorKind, Shard};
@@ -144,7 +151,6 @@ impl<'a> Options<'a> {
 
 /// The open catalog. Share it behind an `Arc`. Dropping it closes it and waits for the writer.
 pub struct Catalog {
-    clock: Arc<dyn Clock>,
     readers: Readers,
     /// The way to the writer; none once the catalog is closed.
     queue: RwLock<Option<Sender<Box<dyn Job>>>>,
@@ -155,6 +161,7 @@ pub struct Catalog {
     unclear: Arc<AtomicBool>,
     /// The last to go.
     _index: Option<IndexFile>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Catalog {
@@ -167,7 +174,7 @@ impl Catalog {
         let place = Place::new(options.location);
         index_file::make_room(&place)?;
         let connection = connection::open_writer(&place, options.durability)?;
-        let index = index_file::hold(&place)?;
+        let index = index_file::hold(&place, &connection)?;
         let in_memory = matches!(place, Place::Memory(_));
         let folding = if in_memory {
             None
@@ -200,19 +207,24 @@ impl Catalog {
             })
             .map_err(|error| Error::io("starting", "the catalog's writer", error))?;
         Ok(Self {
-            clock: options.clock,
             readers: Readers::new(place, gate),
             queue: RwLock::new(Some(sender)),
             ended,
             thread: Mutex::new(Some(thread)),
             unclear,
             _index: index,
+            clock: options.clock,
         })
     }
 
     /// The clock that rows are written with.
     pub const fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// What time it is by the clock that rows are written with.
+    pub fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
     /// Runs `work` on one consistent snapshot, on this thread. A read may lie inside another read,

@@ -32,7 +32,7 @@ statements! {
     REMOVED = "SELECT removed_at FROM repository WHERE name = ?1";
 }
 
-fn past_name(name: &RepositoryName) -> String {
+pub(super) fn past_name(name: &RepositoryName) -> String {
     format!("~{name}")
 }
 
@@ -206,23 +206,33 @@ impl WriteTx<'_> {
         let rename = || {
             self.execute(RENAME, (repository, to.as_str()))?;
             self.change_groups(repository, to)?;
-            self.rename_past(name, to)?;
-            self.rename_history(name, to)
+            let merged = self.rename_past(name, to)?;
+            self.rename_history(name, to)?;
+            Ok(merged)
         };
-        rename().map_err(|error| {
+        let merged = rename().map_err(|error| {
             let subject = format_args!("the repository {name} to {to}");
             self.failed(&error, "renaming", subject)
         })?;
+        if let Some(past) = merged {
+            self.delete_empty_repository(past)?;
+        }
         Ok(true)
     }
 
-    /// What was removed under both names becomes one past.
-    fn rename_past(&self, name: &RepositoryName, to: &RepositoryName) -> rusqlite::Result<()> {
+    /// What was removed under both names becomes one past; what is left of the other, if it was
+    /// two.
+    fn rename_past(
+        &self,
+        name: &RepositoryName,
+        to: &RepositoryName,
+    ) -> rusqlite::Result<Option<i64>> {
         let Some(past) = self.past_id(name)? else {
-            return Ok(());
+            return Ok(None);
         };
         let Some(other) = self.past_id(to)? else {
-            return self.execute(RENAME, (past, past_name(to))).map(|_| ());
+            self.execute(RENAME, (past, past_name(to)))?;
+            return Ok(None);
         };
         let manifests = self.all(MANIFESTS, (other,), |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, Digest>(1)?))
@@ -239,10 +249,11 @@ impl WriteTx<'_> {
         // What is left of it are blobs that wait for collection, under a name that nobody has.
         self.execute(RENAME, (other, format!("~{other}~{to}")))?;
         self.execute(RENAME, (past, past_name(to)))?;
-        Ok(())
+        Ok(Some(other))
     }
 
-    fn ensure_past(&self, name: &RepositoryName) -> rusqlite::Result<i64> {
+    /// The past of the repository, which is made when it is missing.
+    pub(super) fn ensure_past(&self, name: &RepositoryName) -> rusqlite::Result<i64> {
         if let Some(id) = self.past_id(name)? {
             return Ok(id);
         }

@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use super::rows::{TagRow, UsedBlob};
+use super::rows::{DatedTag, UsedBlob};
 use super::transaction::{ReadTx, statements};
 use super::values::{Count, DigestColumn, limit};
 use crate::clock::unix_ms;
@@ -48,8 +48,8 @@ statements! {
         CROSS JOIN blob b ON b.digest = f.digest WHERE m.id = ?1";
 }
 
-fn tag_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<TagRow> {
-    Ok(TagRow {
+fn dated_tag(row: &rusqlite::Row<'_>) -> rusqlite::Result<DatedTag> {
+    Ok(DatedTag {
         name: row.get(0)?,
         manifest: row.get(1)?,
         set_at: row.get(2)?,
@@ -60,18 +60,18 @@ fn tag_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<TagRow> {
 
 impl ReadTx<'_> {
     /// Calls `each` with all tags of the repository, in byte order, until it answers false.
-    pub fn each_tag(
+    pub fn each_dated_tag(
         &self,
         name: &RepositoryName,
-        mut each: impl FnMut(TagRow) -> bool,
+        mut each: impl FnMut(DatedTag) -> bool,
     ) -> Result<(), Error> {
-        self.each(TAGS, (name.as_str(),), |row| Ok(each(tag_row(row)?)))
+        self.each(TAGS, (name.as_str(),), |row| Ok(each(dated_tag(row)?)))
             .map_err(|error| self.failed(&error, "listing the tags of", name))
     }
 
     /// One tag.
-    pub fn tag_row(&self, name: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>, Error> {
-        self.one(TAG, (name.as_str(), tag.as_str()), tag_row)
+    pub fn dated_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<Option<DatedTag>, Error> {
+        self.one(TAG, (name.as_str(), tag.as_str()), dated_tag)
             .map_err(|error| self.failed(&error, "looking up", format_args!("{name}:{tag}")))
     }
 
@@ -81,9 +81,9 @@ impl ReadTx<'_> {
         &self,
         now: SystemTime,
         limit: usize,
-    ) -> Result<Vec<(RepositoryName, TagRow)>, Error> {
+    ) -> Result<Vec<(RepositoryName, DatedTag)>, Error> {
         let params = (unix_ms(now), self::limit(limit));
-        self.all(EXPIRED, params, |row| Ok((row.get(5)?, tag_row(row)?)))
+        self.all(EXPIRED, params, |row| Ok((row.get(5)?, dated_tag(row)?)))
             .map_err(|error| self.failed(&error, "listing", "tags whose time is over"))
     }
 

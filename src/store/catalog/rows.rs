@@ -175,6 +175,10 @@ pub struct PastTag {
     pub tag: String,
     /// The manifest.
     pub digest: Digest,
+    /// The manifest's media type.
+    pub media_type: MediaType,
+    /// The manifest's length in bytes.
+    pub size: u64,
     /// When it was set to that.
     pub set_at: SystemTime,
     /// By whom; `None` when nobody was logged in.
@@ -216,9 +220,9 @@ pub struct Growth {
     pub of_repository: bool,
 }
 
-/// A tag with what is known of it. Times are milliseconds since 1970.
+/// A tag with its times, in milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TagRow {
+pub struct DatedTag {
     /// The tag.
     pub name: Tag,
     /// The manifest it points to; internal.

@@ -114,7 +114,7 @@ fn tags_are_listed_with_what_is_known_of_them() {
         });
         read(catalog, |tx| {
             let mut rows = Vec::new();
-            tx.each_tag(&name("a"), |row| {
+            tx.each_dated_tag(&name("a"), |row| {
                 rows.push(row);
                 true
             })?;
@@ -123,8 +123,11 @@ fn tags_are_listed_with_what_is_known_of_them() {
             let own = tx.manifest_digest(rows[1].manifest)?;
             assert_eq!(own, Some(digest("one")));
             assert_eq!((rows[1].expires_at, rows[2].expires_at), (Some(7000), None));
-            assert_eq!(tx.tag_row(&name("a"), &tag("v1"))?.as_ref(), Some(&rows[1]));
-            assert_eq!(tx.tag_row(&name("a"), &tag("v3"))?, None);
+            assert_eq!(
+                tx.dated_tag(&name("a"), &tag("v1"))?.as_ref(),
+                Some(&rows[1])
+            );
+            assert_eq!(tx.dated_tag(&name("a"), &tag("v3"))?, None);
             let on = tx.tags_on(&name("a"), &digest("one"))?;
             assert_eq!(on, [tag("also"), tag("v1")]);
             let over = tx.expired_tags(end, 10)?;
@@ -173,7 +176,7 @@ fn what_holds_a_manifest_and_what_it_holds_are_found() {
         });
         read(catalog, |tx| {
             let id = |text: &str| {
-                let row = tx.tag_row(&name("a"), &tag(text)).unwrap();
+                let row = tx.dated_tag(&name("a"), &tag(text)).unwrap();
                 row.unwrap().manifest
             };
             let (index, image, about) = (id("v1"), id("image"), id("about"));
@@ -220,7 +223,7 @@ fn pulls_add_up_and_those_of_what_is_gone_are_passed_over() {
             assert_eq!(tx.manifest_pulls(&app, &digest("two"))?, count(5, 9000));
             let never = tx.manifest_pulls(&app, &digest("gone"))?;
             assert_eq!(never, PullCount::default());
-            let row = tx.tag_row(&app, &tag("v1"))?.unwrap();
+            let row = tx.dated_tag(&app, &tag("v1"))?.unwrap();
             assert_eq!(row.pulled_at, Some(2000));
             Ok(())
         });
