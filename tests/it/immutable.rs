@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 
 use crate::support::image::Image;
+use crate::support::program::run;
 use crate::support::{Client, Response, eventually, for_each_shape_configured, start_configured};
 
 const TOML: &str = "[[immutable]]\nrepositories = \"release/*\"\ntags = [\"v*\", \"final\"]\n";
@@ -73,4 +74,31 @@ fn the_rules_are_read_again_at_sighup() {
         });
         refused.map(|_| ())
     });
+}
+
+/// What an operator types is refused as well: whoever may change the rules changes them first.
+#[test]
+fn the_command_line_minds_them_too() {
+    let mut server = start_configured(TOML, &[]);
+    let mut client = server.client();
+    let (one, two) = (Image::oci(1, &[100]), Image::oci(2, &[100]));
+    client.push_image("release/a", "v1", &one);
+    client.push_image("release/a", "latest", &one);
+    client.push_image("release/a", "latest", &two);
+    let data = server.data().to_str().unwrap().to_owned();
+    let refused = |words: &[&str]| {
+        let run = run(&[words, &["--data", &data]].concat(), "").expect(1);
+        assert!(run.stderr.contains("tag v1 never moves"), "{run:?}");
+    };
+    refused(&["tag", "remove", "release/a", "latest", "v1"]);
+    refused(&["tag", "set", "release/a", "v1", &two.digest()]);
+    refused(&["repo", "remove", "release/a"]);
+    client.expect_image("release/a", "v1", &one);
+    client.expect_image("release/a", "latest", &two);
+    let done = |words: &[&str]| run(&[words, &["--data", &data]].concat(), "").expect(0);
+    done(&["tag", "set", "release/a", "v1", &one.digest()]);
+    done(&["tag", "rollback", "release/a", "latest"]);
+    done(&["tag", "remove", "release/a", "latest"]);
+    client.expect_image("release/a", "v1", &one);
+    server.stop_and_check();
 }

@@ -188,6 +188,34 @@ fn a_time_to_live_ends_without_any_rule() {
 }
 
 #[test]
+fn a_tag_can_be_given_a_time_to_live() {
+    let mut server = start_configured("", &[]);
+    let mut client = server.client();
+    push_all(&mut client, "a", &["v1", "v2"]);
+    let words = ["tag", "set", "a", "v1", "v1", "--expires", "1s"];
+    ask(&server, &words).expect(0);
+    eventually("its time ends", || {
+        let plan = ask(&server, &["retention", "plan", "--json"])
+            .expect(0)
+            .json();
+        (names(&plan) == ["a:v1"]).then_some(())
+    });
+    let done = ask(&server, &["retention", "run", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(done["items"][0]["rule"], "time to live");
+    assert_eq!(tags(&mut client, "a"), ["v2"]);
+    // What it removed has a history and comes back like anything else.
+    let history = ask(&server, &["tag", "history", "a", "v1"])
+        .expect(0)
+        .stdout;
+    assert!(history.contains("coracle retention"), "{history}");
+    ask(&server, &["undelete", "a:v1"]).expect(0);
+    assert_eq!(tags(&mut client, "a"), ["v1", "v2"]);
+    server.stop_and_check();
+}
+
+#[test]
 fn a_life_that_is_none_is_refused_with_a_sentence() {
     let server = start_configured("", &[]);
     let mut client = server.client();
