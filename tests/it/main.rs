@@ -18,10 +18,12 @@ mod clients;
 mod config;
 mod delete;
 mod docs;
+mod du;
 mod errors;
 mod explain;
 mod fulldisk;
 mod heal;
+mod history;
 mod log;
 mod mount;
 mod powercut;
@@ -29,6 +31,7 @@ mod protocol;
 mod pull;
 mod push;
 mod referrers;
+mod repo;
 mod restart;
 mod start;
 #[allow(
@@ -36,9 +39,11 @@ mod start;
     reason = "a vocabulary: not every word is in use at every time"
 )]
 mod support;
+mod tag;
 mod tags;
 mod tidy;
 mod tls;
 mod tokens;
+mod undelete;
 mod upload;
 mod wire;

@@ -42,11 +42,12 @@ impl Registry {
             Target::Tag(name, tag) => (name.clone(), tag.to_string()),
             Target::Manifest(name, digest) => (name.clone(), digest.to_string()),
         };
-        let count = self.change(move |tx| match &target {
+        let mut count = self.change(move |tx| match &target {
             Target::Repository(name) => repository(tx, name, window),
             Target::Tag(name, own) => tag(tx, name, own, window),
             Target::Manifest(name, digest) => manifest(tx, name, digest, window),
         })?;
+        count.first_tags.sort_unstable();
         record(Event::Undelete, &name, &reference, "");
         Ok(Reply::Restored(Restored {
             repository: name.to_string(),
