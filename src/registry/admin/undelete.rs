@@ -12,7 +12,7 @@ use crate::store;
 use crate::store::catalog::{PastTag, ReferenceKind, RemovedManifest, RemovedPlace, Span, WriteTx};
 
 /// Tags that are named when they come back.
-const NAMED: usize = 100;
+const NAMED: usize = 20;
 
 /// What came back.
 #[derive(Default)]
