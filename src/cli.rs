@@ -59,6 +59,7 @@ fn long_help_end() -> String {
          ./coracle-data\n  \
          coracle serve --listen :5000 --data /srv/oci  reachable from other machines\n  \
          coracle check --deep                          prove that nothing stored is damaged\n  \
+         coracle backup /mnt/usb/registry              a copy of everything, while it runs\n  \
          coracle user add ada                          from then on, clients log in\n  \
          coracle config default > coracle.toml         a file with every setting, to be edited\n\n\
          {}",
@@ -93,6 +94,31 @@ pub enum Command {
                       coracle check --data /srv/oci --deep --repair"
     )]
     Check(CheckArgs),
+    /// Copy everything to another folder, while the registry runs
+    #[command(
+        long_about = "Makes or renews a backup: a folder with the catalog and every blob as they \
+                      are at one moment. A running registry goes on serving and taking pushes. A \
+                      blob comes by a hard link where the folder is on the same file system, else \
+                      as a copy; what the folder has already is kept. Whenever this ends, the \
+                      folder is either the backup that it was or the new one. It ends with code 1 \
+                      when something in the registry is damaged, which is left out. The key of the \
+                      registry's own tokens is not part of a backup.",
+        after_help = "Examples:\n  \
+                      coracle backup /mnt/usb/registry\n  \
+                      coracle backup /srv/backup --data /srv/oci --verify"
+    )]
+    Backup(BackupArgs),
+    /// Make a data folder of a backup
+    #[command(
+        long_about = "Copies a backup to a folder that is empty or does not exist, and hashes \
+                      everything on the way. When something is damaged, it is named and nothing \
+                      can be started in the folder. A restore that was broken off goes on when it \
+                      is run again.",
+        after_help = "Examples:\n  \
+                      coracle restore /mnt/usb/registry --data /srv/oci\n  \
+                      coracle restore /srv/backup --data /srv/oci --link --quick"
+    )]
+    Restore(RestoreArgs),
     /// List, show, rename and remove repositories
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Repo {
@@ -288,6 +314,53 @@ pub struct CheckArgs {
     pub quiet: bool,
 }
 
+/// `coracle backup`.
+#[derive(Args, Clone, Debug)]
+pub struct BackupArgs {
+    /// The folder of the backup: empty, missing, or a backup already
+    #[arg(value_name = "DEST")]
+    pub to: PathBuf,
+    /// The folder of the data
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<OsString>,
+    /// Read and hash everything in the backup afterwards
+    #[arg(long)]
+    pub verify: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print nothing; the exit code tells
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// `coracle restore`.
+#[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "one switch each, as typed")]
+pub struct RestoreArgs {
+    /// The folder of the backup
+    #[arg(value_name = "SRC")]
+    pub from: PathBuf,
+    /// The folder of the data, empty or missing
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<OsString>,
+    /// Link files where possible: data and backup then share them, and their damage
+    #[arg(long)]
+    pub link: bool,
+    /// Hash nothing, compare lengths only
+    #[arg(long)]
+    pub quick: bool,
+    /// Take damaged blobs out of service, and restore the rest
+    #[arg(long)]
+    pub partial: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print nothing; the exit code tells
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
 /// `coracle config …`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
@@ -361,6 +434,8 @@ impl Cli {
                 command: ConfigCommand::Check(args) | ConfigCommand::Show(args),
             } => args.settings.flags(),
             Command::Check(args) => data_flag(args.data.as_ref()),
+            Command::Backup(args) => data_flag(args.data.as_ref()),
+            Command::Restore(args) => data_flag(args.data.as_ref()),
             Command::Repo { command } => data_flag(command.common().data.as_ref()),
             Command::Tag { command } => data_flag(command.common().data.as_ref()),
             Command::Undelete(args) => data_flag(args.common.data.as_ref()),

@@ -5,15 +5,18 @@ use std::process::ExitCode;
 
 use coracle::auth::explain::Question;
 use coracle::cli::{
-    self, AccessCommand, CertCommand, CheckArgs, Cli, Command, ConfigCommand, ExplainArgs,
+    self, AccessCommand, BackupArgs, CertCommand, CheckArgs, Cli, Command, ConfigCommand,
+    ExplainArgs, RestoreArgs,
 };
 use coracle::commands::{
-    access, cert, check, config, du, repo, serve, tag, token, undelete, user, version,
+    access, backup, cert, check, config, du, repo, restore, serve, tag, task, token, undelete,
+    user, version,
 };
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
 use coracle::registry::check::CheckOptions;
+use coracle::registry::restore::RestoreOptions;
 use coracle::serve::Error;
 
 fn main() -> ExitCode {
@@ -92,6 +95,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Command::Check(args) => run_check(cli, args),
+        Command::Backup(args) => run_backup(cli, args),
+        Command::Restore(args) => run_restore(cli, args),
         Command::Repo { command } => done(repo::run(store_settings(cli)?, command)),
         Command::Tag { command } => done(tag::run(store_settings(cli)?, command)),
         Command::Undelete(args) => done(undelete::run(store_settings(cli)?, args)),
@@ -164,23 +169,54 @@ fn run_cert(cli: &Cli, command: &CertCommand) -> Result<Exit, Failure> {
 }
 
 fn run_check(cli: &Cli, args: &CheckArgs) -> Result<Exit, Failure> {
+    let settings = folder_settings(cli)?;
+    let options = CheckOptions {
+        deep: args.deep,
+        repair: args.repair,
+    };
+    let output = task::Output {
+        json: args.json,
+        quiet: args.quiet,
+    };
+    Ok(check::run(settings, options, output)?)
+}
+
+fn run_backup(cli: &Cli, args: &BackupArgs) -> Result<Exit, Failure> {
+    let settings = folder_settings(cli)?;
+    let output = task::Output {
+        json: args.json,
+        quiet: args.quiet,
+    };
+    Ok(backup::run(settings, &args.to, args.verify, output)?)
+}
+
+fn run_restore(cli: &Cli, args: &RestoreArgs) -> Result<Exit, Failure> {
+    let settings = folder_settings(cli)?;
+    let options = RestoreOptions {
+        from: args.from.clone(),
+        to: settings.storage.data,
+        link: args.link,
+        quick: args.quick,
+        partial: args.partial,
+    };
+    let output = task::Output {
+        json: args.json,
+        quiet: args.quiet,
+    };
+    Ok(restore::run(&options, output)?)
+}
+
+/// The settings of a command about a folder, whatever the server would serve from and whom it
+/// would let in.
+fn folder_settings(cli: &Cli) -> Result<Settings, ConfigError> {
     let mut settings = Settings::load(&cli.sources())?;
-    // What is checked is a folder, whatever the server would serve from and whom it would let in.
     let defaults = Settings::default();
     settings.storage.memory = false;
     settings.auth = defaults.auth;
     settings.token = defaults.token;
     settings.log.access = false;
     start_log(&settings);
-    let options = CheckOptions {
-        deep: args.deep,
-        repair: args.repair,
-    };
-    let output = check::Output {
-        json: args.json,
-        quiet: args.quiet,
-    };
-    Ok(check::run(settings, options, output)?)
+    Ok(settings)
 }
 
 /// The settings of a command that prints its outcome itself; the log has only what else happens.

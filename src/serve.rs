@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::api::control::Control;
 use crate::api::jobs::{Jobs, SweepOptions};
+use crate::api::scrub::{ScrubOptions, Scrubber};
 use crate::api::{self, Api, limiter, owners};
 use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
@@ -29,7 +30,7 @@ use crate::store::layout::Layout;
 pub use error::{Error, is_locked};
 use serving::{ControlServer, reload_hooks};
 pub use serving::{ReloadHook, Reloader, Serving, write_ready_file};
-use store::{open_blobs, open_catalog};
+use store::{open_blobs, open_catalog, open_space};
 
 /// Worker threads of the control socket: one that works, one that answers meanwhile.
 const CONTROL_WORKERS_MAX: usize = 2;
@@ -62,10 +63,13 @@ impl Coracle {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let layout = (!settings.storage.memory).then(|| Layout::new(&settings.storage.data));
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
-        let blobs = open_blobs(&settings, layout.as_ref())?;
-        let catalog = Arc::new(open_catalog(&settings, layout.as_ref(), &clock, &blobs)?);
+        // First: on a full disk it makes the room in which the others are opened.
+        let space = open_space(&settings, layout.as_ref())?;
+        let blobs = open_blobs(&settings, layout.as_ref(), &space)?;
+        let catalog = open_catalog(&settings, layout.as_ref(), &clock, &blobs, &space)?;
+        let catalog = Arc::new(catalog);
         let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
-        let registry = Arc::new(registry);
+        let registry = Arc::new(registry.with_space(space));
         let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
         let auth = Arc::new(auth);
         let options = api_options(&settings);
@@ -136,6 +140,7 @@ impl Coracle {
             .as_ref()
             .map(|layout| self.bind_control(layout))
             .transpose()?;
+        self.registry.space().keep_ballast();
         let jobs = Jobs::start(
             Arc::clone(&self.registry),
             Arc::clone(&self.clock),
@@ -143,14 +148,26 @@ impl Coracle {
                 interval: self.settings.uploads.sweep_seconds,
                 upload_age: self.settings.uploads.expire_seconds,
                 orphan_age: self.settings.storage.orphan_expire_seconds,
+                idle_age: self.settings.uploads.low_water_idle_seconds,
             },
         )?;
+        let scrub = ScrubOptions {
+            period: self.settings.scrub.period_seconds,
+            bytes_per_second_max: self.settings.scrub.bytes_per_second_max,
+        };
+        let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
+        // What is in memory only cannot rot on a disk.
+        let scrub = self
+            .layout
+            .is_some()
+            .then(|| Scrubber::start(registry, clock, scrub));
         let watch = tls.as_ref().map(|tls| tls.watch(CERTIFICATES_INTERVAL));
         Ok(Serving {
             server,
             control,
             reload: Arc::new(reload_hooks(tls, Arc::clone(&self.auth))),
             _jobs: jobs,
+            _scrub: scrub.transpose()?.flatten(),
             _watch: watch.transpose()?,
         })
     }
@@ -160,7 +177,9 @@ impl Coracle {
     /// # Errors
     /// The fold failed; nothing that was acknowledged is lost.
     pub fn close(self) -> Result<(), Error> {
-        Ok(self.registry.catalog().close(CLOSE_PATIENCE)?)
+        let closed = self.registry.catalog().close(CLOSE_PATIENCE);
+        self.registry.space().keep_ballast_for_next_start();
+        Ok(closed?)
     }
 
     fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {

@@ -16,6 +16,7 @@ use crate::oci::{Digest, DigestError, ErrorCode, Tag, TagError};
 use crate::registry::Error;
 use crate::store::ErrorKind;
 use crate::store::blobs::UploadKey;
+use crate::store::space::Shortage;
 
 /// Everything that keeps a request from being done.
 #[derive(Debug)]
@@ -127,7 +128,8 @@ impl Told {
 pub fn render(failure: &Failure, request_id: &str) -> Response {
     let errors = tell(failure);
     let status = errors.first().map_or(500, |told| told.status);
-    if status >= 500 {
+    // That the disk is full is said once, and not for each push.
+    if status >= 500 && !is_shortage(failure) {
         log::error!("request {request_id}: {}", describe(failure));
     }
     let list: Vec<Value> = errors
@@ -195,6 +197,17 @@ fn entry(told: Told, request_id: &str) -> Value {
     };
     detail.insert("request_id".to_owned(), Value::from(request_id));
     json!({ "code": told.code.as_str(), "message": told.message, "detail": detail })
+}
+
+fn is_shortage(failure: &Failure) -> bool {
+    match failure {
+        Failure::Registry(Error::Store(error))
+        | Failure::Upload {
+            error: Error::Store(error),
+            ..
+        } => error.shortage().is_some(),
+        _ => false,
+    }
 }
 
 fn describe(failure: &Failure) -> String {
@@ -350,8 +363,26 @@ fn registry(error: &Error) -> Told {
         }
         Error::DeleteDisabled => told(405, Code::Unsupported),
         Error::Source(error) => source(error),
-        Error::Store(error) => store(error.kind()),
+        Error::Store(error) => match error.shortage() {
+            Some(shortage) => full(shortage),
+            None => store(error.kind()),
+        },
     }
+}
+
+/// A push that would have broken into what is kept free.
+fn full(shortage: &Shortage) -> Told {
+    let Shortage {
+        asked,
+        free,
+        reserve,
+    } = *shortage;
+    Told::new(
+        507,
+        ErrorCode::Denied,
+        format!("the registry's disk is full: {shortage}. Pulling still works"),
+    )
+    .detail(json!({ "asked": asked, "free": free, "reserve": reserve }))
 }
 
 /// A body that could not be received.

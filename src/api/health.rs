@@ -31,21 +31,28 @@ pub fn alive() -> Response {
 
 /// `GET /readyz`: the catalog answers and the disk can be written.
 pub fn ready(api: &Api) -> Response {
-    let (status, mut body) = match api.registry.probe() {
-        Ok(()) => (200, json!({ "status": "ok" })),
-        Err(error) => {
+    let room = api.registry.space().standing().ok().flatten();
+    let refused = room.filter(|room| room.is_full);
+    let (status, mut body) = match (refused, api.registry.probe()) {
+        // Said by the log when it began.
+        (Some(room), _) => (503, not_ready(&room.to_string())),
+        (None, Ok(())) => (200, json!({ "status": "ok" })),
+        (None, Err(error)) => {
             log::warn!("not ready: {error}");
-            (
-                503,
-                json!({ "status": "not ready", "reason": reason(&error) }),
-            )
+            (503, not_ready(reason(&error)))
         }
     };
     if let Some(tls) = api.tls.get() {
         body["tls"] = certificates(&tls.status());
     }
     // What a person should look at although requests are answered.
-    let notes = api.auth.notes();
+    let mut notes = api.auth.notes();
+    notes.extend(
+        room.filter(|room| room.is_low && !room.is_full)
+            .map(|room| room.to_string()),
+    );
+    // A catalog that cannot be read is the reason above.
+    notes.extend(api.registry.scrub_notes().unwrap_or_default());
     if !notes.is_empty() {
         body["notes"] = notes.into();
     }
@@ -53,6 +60,10 @@ pub fn ready(api: &Api) -> Response {
         Response::new(status).header("Cache-Control", "no-cache"),
         &body,
     )
+}
+
+fn not_ready(reason: &str) -> serde_json::Value {
+    json!({ "status": "not ready", "reason": reason })
 }
 
 /// How it stands with the certificates; the files are for the log alone. Old certificates are no

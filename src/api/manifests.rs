@@ -111,7 +111,12 @@ fn read<'a>(
         BodyError::TooLarge { limit } => Failure::Registry(Error::ManifestTooLarge { limit }),
         other => other.into(),
     };
-    body.set_limit(api.registry.options().manifest_bytes_max);
+    let limit = api.registry.options().manifest_bytes_max;
+    body.set_limit(limit);
+    // That one is too long is said by the reading, and has nothing to do with room.
+    if let Some(length) = body.declared_length().filter(|length| *length <= limit) {
+        api.registry.require_room(length)?;
+    }
     let mut bytes = Vec::new();
     let mut place = None;
     let mut buffer = [0; READ_BYTES];

@@ -10,6 +10,7 @@ mod challenge;
 pub mod control;
 pub mod control_accounts;
 mod control_registry;
+pub mod control_tasks;
 mod credentials;
 pub mod error;
 mod extensions;
@@ -23,6 +24,7 @@ mod query;
 pub mod refused;
 mod respond;
 pub mod route;
+pub mod scrub;
 #[cfg(test)]
 mod tests;
 pub mod token;

@@ -2,15 +2,18 @@
 
 pub mod access;
 mod admin;
+pub mod backup;
 pub mod cert;
 pub mod check;
 pub mod config;
 pub mod du;
 mod prompt;
 pub mod repo;
+pub mod restore;
 pub mod serve;
 mod table;
 pub mod tag;
+pub mod task;
 pub mod token;
 pub mod undelete;
 pub mod user;

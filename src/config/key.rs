@@ -2,6 +2,9 @@
 
 use super::number::{format_bytes, format_seconds};
 
+/// What is written where the registry chooses a number.
+pub(super) const AUTO: &str = "auto";
+
 /// One setting. All of them are in [`super::KEYS`].
 #[derive(Debug)]
 pub struct Key {
@@ -40,6 +43,8 @@ pub enum Kind {
     Count(Bounds),
     /// A number of bytes: an integer, or a text such as `4MiB`.
     Bytes(Bounds),
+    /// A number of bytes, or `auto`, which leaves it to the registry.
+    AutoBytes(Bounds),
     /// A number of seconds: an integer, or a text such as `24h`.
     Seconds(Bounds),
     /// One of these names.
@@ -61,12 +66,24 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether 0 has a meaning of its own.
+    pub(super) const fn has_zero(&self) -> bool {
+        match self {
+            Self::Count(bounds)
+            | Self::Bytes(bounds)
+            | Self::AutoBytes(bounds)
+            | Self::Seconds(bounds) => bounds.zero.is_some(),
+            _ => false,
+        }
+    }
+
     /// What may be written, for people: `true or false`, `1 to 4096`.
     pub fn allowed(&self) -> String {
         match self {
             Self::Switch => "true or false".to_owned(),
             Self::Count(bounds) => bounds.describe(|n| n.to_string()),
             Self::Bytes(bounds) => bounds.describe(format_bytes),
+            Self::AutoBytes(bounds) => format!("{AUTO}, {}", bounds.describe(format_bytes)),
             Self::Seconds(bounds) => bounds.describe(format_seconds),
             Self::Choice(names) => names.join(", "),
             Self::Path => "a path".to_owned(),

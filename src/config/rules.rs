@@ -8,9 +8,10 @@ use crate::auth::Rule;
 use crate::http::Scheme;
 
 /// Pairs of keys of which the first must not be larger than the second.
-const NOT_LARGER: [(&str, &str); 2] = [
+const NOT_LARGER: [(&str, &str); 3] = [
     ("limits.request_line_bytes_max", "limits.head_bytes_max"),
     ("listing.catalog_page_default", "listing.catalog_page_max"),
+    ("storage.reserve", "storage.low_water"),
 ];
 
 /// What is wrong between the values, which are in the order of [`KEYS`].
@@ -143,7 +144,9 @@ fn find<'a>(values: &'a [(Value, Origin)], path: &str) -> Option<Found<'a>> {
 
 /// Blames the value that was set rather than a default.
 fn not_larger(smaller: Found<'_>, larger: Found<'_>) -> Option<Problem> {
-    if smaller.number <= larger.number {
+    // 0 switches a key off where it is allowed beside larger numbers.
+    let is_off = larger.number == 0 && larger.key.kind.has_zero();
+    if smaller.number <= larger.number || is_off {
         return None;
     }
     let (blamed, other, word) = match smaller.origin {
@@ -176,7 +179,7 @@ mod tests {
             let key = KEYS.iter().find(|key| key.path() == *path).unwrap();
             assert!(matches!(
                 key.kind,
-                Kind::Count(_) | Kind::Bytes(_) | Kind::Seconds(_)
+                Kind::Count(_) | Kind::Bytes(_) | Kind::AutoBytes(_) | Kind::Seconds(_)
             ));
         }
     }

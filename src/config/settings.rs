@@ -157,6 +157,15 @@ settings! {
         /// `full`: what was acknowledged survives a power cut. `relaxed`: it survives the end of
         /// the process only; faster, for test fixtures.
         durability: Durability = "full", Kind::Choice(&["full", "relaxed"]), flag "--durability";
+        /// What pushes leave free on the file system, so that reading and deleting always work;
+        /// `auto` is the larger of 64 MiB and 1 % of it. Half of it, but at most 16 MiB, is kept in
+        /// a file for the catalog.
+        reserve: Option<u64> = "auto",
+            Kind::AutoBytes(Bounds::within(MIB, 16 * TIB).or_zero("nothing is kept free"));
+        /// The free room below which room is made: uploads that rest go, the oldest first, and what
+        /// nobody refers to is collected at once; `auto` is twice the reserve.
+        low_water: Option<u64> = "auto",
+            Kind::AutoBytes(Bounds::within(MIB, 16 * TIB).or_zero("never"));
         /// The age at which a file without a row in the catalog, left by a crash, is removed.
         orphan_expire_seconds: Duration = "86400", seconds(3600, 3650 * DAY);
     }
@@ -165,10 +174,22 @@ settings! {
         /// How long an upload may rest before it is removed. Clients resume within minutes or
         /// not at all, and a broken push should not fill a small disk for long.
         expire_seconds: Duration = "86400", seconds(1, 3650 * DAY);
+        /// How long an upload must have rested to be removed when there is little room on the disk
+        /// (`storage.low_water`).
+        low_water_idle_seconds: Duration = "600", seconds(1, 3650 * DAY);
         /// How often expired uploads and orphan files are looked for.
         sweep_seconds: Duration = "3600", seconds(1, DAY);
         /// The most unfinished uploads at a time.
         sessions_max: usize = "10000", count(1, 10_000_000);
+    }
+    /// Reading everything again in the background, so that damage is found before it is asked for.
+    scrub: Scrub {
+        /// The time within which all blobs are read and hashed once.
+        period_seconds: Duration = "2592000",
+            Kind::Seconds(Bounds::within(1, 3650 * DAY).or_zero("nothing is read again"));
+        /// The most bytes that are read a second for it. A store that is too large for that takes
+        /// longer than the period.
+        bytes_per_second_max: u64 = "8MiB", bytes(KIB, TIB);
     }
     /// Who may do what. Rules stand in `[[access]]` tables; accounts are made with
     /// `coracle user` and `coracle token`.

@@ -16,7 +16,10 @@ use crate::store::catalog::Durability;
 fn another_value(key: &Key) -> String {
     match key.kind {
         Kind::Switch => (key.default != "true").to_string(),
-        Kind::Count(bounds) | Kind::Bytes(bounds) | Kind::Seconds(bounds) => {
+        Kind::Count(bounds)
+        | Kind::Bytes(bounds)
+        | Kind::AutoBytes(bounds)
+        | Kind::Seconds(bounds) => {
             // Large enough for the rules between keys, whichever key is changed alone.
             let number = match key.name {
                 "catalog_page_default" => 7,
@@ -56,7 +59,9 @@ fn companions(key: &Key) -> Vec<&'static Key> {
 /// The same value in TOML.
 fn in_toml(key: &Key, value: &str) -> String {
     match key.kind {
-        Kind::Switch | Kind::Count(_) | Kind::Bytes(_) | Kind::Seconds(_) => value.to_owned(),
+        Kind::Switch | Kind::Count(_) | Kind::Bytes(_) | Kind::AutoBytes(_) | Kind::Seconds(_) => {
+            value.to_owned()
+        }
         Kind::Choice(_) | Kind::Path | Kind::OptionalPath | Kind::Text | Kind::OptionalText => {
             format!("\"{value}\"")
         }
@@ -313,7 +318,8 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
         (
             "[zebra]\n",
             "[zebra] in coracle.toml:1: no such section; the sections are server, tls, \
-             storage, uploads, auth, token, delete, manifests, listing, referrers, limits, log",
+             storage, uploads, scrub, auth, token, delete, undo, gc, manifests, listing, \
+             referrers, limits, log",
         ),
         (
             "log = 3\n",
@@ -459,9 +465,43 @@ fn wrong_types_say_what_is_wanted() {
 }
 
 #[test]
+fn what_is_kept_free_is_chosen_or_said() {
+    let of = |text: &str| parse_toml(text).expect("settings").storage;
+    let storage = of("[storage]\n");
+    assert_eq!((storage.reserve, storage.low_water), (None, None));
+    let storage = of("[storage]\nreserve = \"auto\"\nlow_water = \"1GiB\"\n");
+    assert_eq!((storage.reserve, storage.low_water), (None, Some(1 << 30)));
+    let storage = of("[storage]\nreserve = 0\nlow_water = 1048576\n");
+    assert_eq!(
+        (storage.reserve, storage.low_water),
+        (Some(0), Some(1 << 20))
+    );
+    // The mark may be switched off beside any reserve.
+    let storage = of("[storage]\nreserve = \"2MiB\"\nlow_water = 0\n");
+    assert_eq!(
+        (storage.reserve, storage.low_water),
+        (Some(2 << 20), Some(0))
+    );
+    let error = load(&[("CORACLE_STORAGE_RESERVE", "much")]).unwrap_err();
+    assert!(error.contains("4MiB or 10GB, or auto"), "{error}");
+    let error = toml_error("[storage]\nreserve = true\n");
+    assert!(error.contains("\"auto\""), "{error}");
+    let both = "[storage]\nreserve = \"2MiB\"\nlow_water = \"1MiB\"\n";
+    let error = toml_error(both);
+    assert!(
+        error.contains("storage.reserve") && error.contains("storage.low_water"),
+        "{error}"
+    );
+}
+
+#[test]
 fn every_number_is_bounded_on_both_sides() {
     for key in KEYS {
-        let (Kind::Count(bounds) | Kind::Bytes(bounds) | Kind::Seconds(bounds)) = key.kind else {
+        let (Kind::Count(bounds)
+        | Kind::Bytes(bounds)
+        | Kind::AutoBytes(bounds)
+        | Kind::Seconds(bounds)) = key.kind
+        else {
             continue;
         };
         let text = |number: String| format!("[{}]\n{} = {number}\n", key.section, key.name);

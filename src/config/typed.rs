@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use super::key::AUTO;
 use super::value::Value;
 use crate::auth::{CertificateUser, Challenge};
 use crate::http::Listen;
@@ -31,6 +32,16 @@ impl FromValue for u64 {
     fn from_value(value: &Value) -> Option<Self> {
         match value {
             Value::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for Option<u64> {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Number(number) => Some(Some(*number)),
+            Value::Name(AUTO) => Some(None),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::key::{Bounds, Kind};
+use super::key::{AUTO, Bounds, Kind};
 use super::number::{format_bytes, format_seconds, parse_bytes, parse_seconds};
 use crate::http::{Listen, ListenAddress};
 
@@ -21,7 +21,7 @@ pub enum Value {
     Switch(bool),
     /// A count, a number of bytes or a number of seconds.
     Number(u64),
-    /// One name of a choice.
+    /// One name of a choice, or `auto` in place of a number.
     Name(&'static str),
     /// A path, or none.
     Path(Option<PathBuf>),
@@ -65,7 +65,10 @@ impl Kind {
         match (self, value) {
             (Self::Switch, DeValue::Boolean(on)) => Ok(Value::Switch(*on)),
             (
-                Self::Count(bounds) | Self::Bytes(bounds) | Self::Seconds(bounds),
+                Self::Count(bounds)
+                | Self::Bytes(bounds)
+                | Self::AutoBytes(bounds)
+                | Self::Seconds(bounds),
                 DeValue::Integer(integer),
             ) => match u64::from_str_radix(integer.as_str(), integer.radix()) {
                 Ok(number) => self.number(bounds, number),
@@ -94,6 +97,11 @@ impl Kind {
     fn read_quoted(&self, text: &str) -> Result<Value, String> {
         match self {
             Self::Bytes(bounds) => self.number(bounds, parse_bytes(text)?),
+            Self::AutoBytes(_) if text.trim() == AUTO => Ok(Value::Name(AUTO)),
+            Self::AutoBytes(bounds) => match parse_bytes(text) {
+                Ok(number) => self.number(bounds, number),
+                Err(why) => Err(format!("{why}, or {AUTO}")),
+            },
             Self::Seconds(bounds) => self.number(bounds, parse_seconds(text)?),
             Self::Choice(names) => names
                 .iter()
@@ -118,7 +126,7 @@ impl Kind {
 
     fn unit(&self) -> fn(u64) -> String {
         match self {
-            Self::Bytes(_) => format_bytes,
+            Self::Bytes(_) | Self::AutoBytes(_) => format_bytes,
             Self::Seconds(_) => format_seconds,
             _ => |number| number.to_string(),
         }
@@ -148,6 +156,7 @@ impl Kind {
             Self::Switch => "true or false, without quotes",
             Self::Count(_) => "a whole number",
             Self::Bytes(_) => "a number of bytes, or a text such as \"4MiB\"",
+            Self::AutoBytes(_) => "a number of bytes, or a text such as \"4MiB\" or \"auto\"",
             Self::Seconds(_) => "a number of seconds, or a text such as \"24h\"",
             Self::Choice(_) | Self::Path | Self::OptionalPath | Self::Text | Self::OptionalText => {
                 "a text in quotes"
@@ -245,7 +254,9 @@ impl Value {
         Some(match self {
             Self::Switch(on) => on.to_string(),
             Self::Number(number) => match kind {
-                Kind::Bytes(_) if *number >= 1024 && number.is_multiple_of(1024) => {
+                Kind::Bytes(_) | Kind::AutoBytes(_)
+                    if *number >= 1024 && number.is_multiple_of(1024) =>
+                {
                     quote(&format_bytes(*number))
                 }
                 _ => number.to_string(),

@@ -75,7 +75,7 @@ impl Registry {
             }
             Ok(tx.delete_blob_if_unused(&digest)?)
         })?;
-        if unused && let Err(error) = self.blobs.remove(&digest) {
+        if unused && let Err(error) = self.remove_file(&digest) {
             // The row is gone, with the bytes it had beside it, so a file means nothing; the sweep
             // tries again.
             log::warn!("blob {digest} was deleted but its file stays for now: {error}");

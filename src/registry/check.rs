@@ -4,13 +4,14 @@
 //! lock before it is reported, so that a push or delete that runs meanwhile is no finding.
 
 use std::fmt;
-use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Registry};
-use crate::oci::{Digest, Hasher};
-use crate::store::blobs::{Entry, Opened};
+use super::inspect::{Hashed, READ_BYTES, Reading};
+use super::scrub::ScrubState;
+use super::{Counted, Error, Progress, Registry, Tell};
+use crate::oci::Digest;
+use crate::store::blobs::Entry;
 use crate::store::catalog::{BlobRow, Totals};
 use crate::store::content;
 
@@ -19,9 +20,6 @@ pub const FINDINGS_MAX: usize = 1000;
 
 /// Rows read at a time, so that the check holds no long transaction.
 const ROWS_PER_READ: usize = 500;
-
-/// Bytes hashed at a time.
-const READ_BYTES: usize = 256 << 10;
 
 /// What to do beyond comparing rows with the lengths of their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +102,8 @@ pub struct Report {
     pub repaired: u64,
     /// The first [`FINDINGS_MAX`] findings.
     pub findings: Vec<Finding>,
+    /// How far the scrub in the background has come.
+    pub scrub: ScrubState,
 }
 
 impl Report {
@@ -125,47 +125,32 @@ impl Report {
     }
 }
 
-/// How far a check has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Bytes or rows done.
-    pub done: u64,
-    /// Bytes (when deep) or rows in all, as counted at the start.
-    pub total: u64,
-}
-
 /// One run of a check.
 struct Run<'r> {
     registry: &'r Registry,
     report: Report,
     progress: Progress,
-    tell: &'r mut dyn FnMut(Progress),
+    tell: &'r mut Tell<'r>,
     buffer: Vec<u8>,
 }
 
 impl Registry {
-    /// Checks the whole store, telling `progress` as it goes.
+    /// Checks the whole store, telling how far it is as it goes.
     ///
     /// # Errors
     /// [`Error::Store`] when the check itself could not go on. What is wrong with the content is
     /// in the report.
-    pub fn check(
-        &self,
-        options: CheckOptions,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Report, Error> {
+    pub fn check(&self, options: CheckOptions, tell: &mut Tell<'_>) -> Result<Report, Error> {
         let totals = self.totals()?;
         let mut run = Run {
             registry: self,
             report: Report {
                 options,
+                scrub: self.scrub_state()?,
                 ..Report::default()
             },
-            progress: Progress {
-                done: 0,
-                total: total(options, &totals),
-            },
-            tell: progress,
+            progress: start(options, &totals),
+            tell,
             buffer: vec![0; if options.deep { READ_BYTES } else { 0 }],
         };
         for fault in self.catalog.integrity()? {
@@ -180,18 +165,22 @@ impl Registry {
     }
 }
 
-const fn total(options: CheckOptions, totals: &Totals) -> u64 {
+const fn start(options: CheckOptions, totals: &Totals) -> Progress {
     if options.deep {
-        totals.blob_bytes + totals.manifests
+        Progress::start(
+            "checking",
+            Counted::Bytes,
+            totals.blob_bytes + totals.manifests,
+        )
     } else {
-        totals.blobs
+        Progress::start("checking", Counted::Blobs, totals.blobs)
     }
 }
 
 impl Run<'_> {
     fn advance(&mut self, by: u64) {
         self.progress.done += by;
-        (self.tell)(self.progress);
+        (self.tell)(&self.progress);
     }
 
     fn blob_rows(&mut self) -> Result<(), Error> {
@@ -214,104 +203,41 @@ impl Run<'_> {
     fn blob_row(&mut self, digest: &Digest, row: BlobRow) -> Result<(), Error> {
         self.report.blobs += 1;
         self.report.blob_bytes += row.size;
-        let found = content::size(&*self.registry.blobs, digest, &row)?;
-        if row.quarantined || found != Some(row.size) {
-            self.advance(if self.report.options.deep {
-                row.size
-            } else {
-                1
-            });
-            return self.suspect(digest);
-        }
-        if self.report.options.deep {
-            if self.hash(digest, &row, true)? != Some(*digest) {
-                self.suspect_content(digest)?;
-            }
-        } else {
+        let (registry, options) = (self.registry, self.report.options);
+        let found = content::size(&*registry.blobs, digest, &row)?;
+        let wrong = if row.quarantined || found != Some(row.size) {
+            self.advance(if options.deep { row.size } else { 1 });
+            registry.suspect(digest, options.repair)?
+        } else if !options.deep {
             self.advance(1);
+            None
+        } else if self.hash(digest, &row)? == Hashed::As(*digest) {
+            None
+        } else {
+            registry.suspect_content(digest, options.repair, &mut self.buffer)?
+        };
+        if let Some((kind, repaired)) = wrong {
+            self.report.add(kind, digest, repaired);
         }
         Ok(())
     }
 
-    /// Looks again, under the lock, at a blob whose bytes are missing or of another length.
-    fn suspect(&mut self, digest: &Digest) -> Result<(), Error> {
-        let registry = self.registry;
-        let (row, found) = {
-            let _owned = registry.locks.lock(digest);
-            let Some(row) = registry.catalog.read(|tx| tx.blob(digest))? else {
-                return Ok(());
-            };
-            (row, content::size(&*registry.blobs, digest, &row)?)
+    fn hash(&mut self, digest: &Digest, row: &BlobRow) -> Result<Hashed, Error> {
+        let (progress, tell) = (&mut self.progress, &mut *self.tell);
+        let mut reading = Reading {
+            buffer: &mut self.buffer,
+            quiet: false,
+            each: &mut |count| {
+                progress.done += count;
+                tell(progress);
+                true
+            },
         };
-        let kind = match found {
-            _ if row.quarantined => FindingKind::BlobQuarantined,
-            Some(size) if size == row.size => return Ok(()),
-            Some(_) => FindingKind::BlobWrongSize,
-            None => FindingKind::BlobMissing,
-        };
-        let repair = self.report.options.repair && kind != FindingKind::BlobQuarantined;
-        if repair {
-            registry.distrust(digest)?;
+        let hashed = self.registry.hash_blob(digest, row, &mut reading)?;
+        if hashed == Hashed::NotOpened {
+            self.advance(row.size);
         }
-        self.report.add(kind, digest, repair);
-        Ok(())
-    }
-
-    /// Hashes a blob again, under its lock, after its bytes did not match.
-    fn suspect_content(&mut self, digest: &Digest) -> Result<(), Error> {
-        let registry = self.registry;
-        let _owned = registry.locks.lock(digest);
-        let Some(row) = registry.catalog.read(|tx| tx.blob(digest))? else {
-            return Ok(());
-        };
-        if row.quarantined || self.hash(digest, &row, false)? == Some(*digest) {
-            return Ok(());
-        }
-        let repair = self.report.options.repair;
-        if repair {
-            registry.quarantine(digest, row)?;
-        }
-        self.report.add(FindingKind::BlobCorrupt, digest, repair);
-        Ok(())
-    }
-
-    /// What the stored bytes hash to; `None` when they cannot be read to their end.
-    fn hash(
-        &mut self,
-        digest: &Digest,
-        row: &BlobRow,
-        tell: bool,
-    ) -> Result<Option<Digest>, Error> {
-        let registry = self.registry;
-        let inline = match row.inline {
-            Some(_) => registry.catalog.read(|tx| tx.inline_bytes(digest))?,
-            None => None,
-        };
-        let opened = content::open(&*registry.blobs, digest, row, inline)?;
-        let Opened::Blob(reader) = opened else {
-            if tell {
-                self.advance(row.size);
-            }
-            return Ok(None);
-        };
-        let mut reader = reader.into_read();
-        let mut hasher = Hasher::new(digest.algorithm());
-        loop {
-            match reader.read(&mut self.buffer) {
-                Ok(0) => return Ok(Some(hasher.finish())),
-                Ok(count) => {
-                    hasher.update(&self.buffer[..count]);
-                    if tell {
-                        self.advance(count as u64);
-                    }
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    log::warn!("blob {digest} cannot be read: {error}");
-                    return Ok(None);
-                }
-            }
-        }
+        Ok(hashed)
     }
 
     fn manifests(&mut self) -> Result<(), Error> {

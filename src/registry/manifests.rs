@@ -9,6 +9,7 @@ use crate::oci::{
 };
 use crate::store::Error as StoreError;
 use crate::store::catalog::{ManifestFacts, ManifestRow, NewManifest, ReadTx, ReferenceKind};
+use crate::store::space::Claim;
 
 /// What a push of a manifest did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,11 +73,7 @@ impl Registry {
         bytes: Vec<u8>,
         actor: Option<&str>,
     ) -> Result<Pushed, Error> {
-        if bytes.len() as u64 > self.options.manifest_bytes_max {
-            return Err(Error::ManifestTooLarge {
-                limit: self.options.manifest_bytes_max,
-            });
-        }
+        let _room = self.admit_manifest(bytes.len() as u64)?;
         let (digest, mut tags) = match reference {
             Reference::Tag(tag) => (
                 Digest::of(Algorithm::Sha256, &bytes),
@@ -122,6 +119,15 @@ impl Registry {
             Ok(())
         })?;
         Ok(pushed)
+    }
+
+    /// Room for a manifest of so many bytes, if it may be as long.
+    fn admit_manifest(&self, bytes: u64) -> Result<Claim, Error> {
+        let limit = self.options.manifest_bytes_max;
+        if bytes > limit {
+            return Err(Error::ManifestTooLarge { limit });
+        }
+        self.claim_row(bytes)
     }
 
     /// Removes a tag (the manifest stays), or a manifest with all its tags, on behalf of `actor`.

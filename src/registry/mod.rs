@@ -4,12 +4,19 @@
 //! operation takes parsed words (`oci`) and gives back a value or one [`Error`].
 
 pub mod admin;
+pub mod backup;
 pub mod blobs;
 pub mod check;
+pub mod copies;
 mod error;
 pub mod history;
+mod inspect;
 pub mod manifests;
+mod progress;
 pub mod referrers;
+mod removals;
+pub mod restore;
+pub mod scrub;
 pub mod sweep;
 pub mod tags;
 #[cfg(test)]
@@ -20,11 +27,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::Error;
+pub use progress::{Counted, Progress, Tell};
 
+use self::removals::Removals;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
 use crate::store::catalog::{BlobRow, Catalog, Removal, Totals};
 use crate::store::locks::DigestLocks;
+use crate::store::space::{Claim, Space};
 use crate::store::{self, ErrorKind, content};
 
 /// What an operator decides about the rules.
@@ -69,8 +79,13 @@ pub struct Registry {
     catalog: Arc<Catalog>,
     blobs: Arc<dyn BlobStore>,
     locks: DigestLocks,
+    space: Arc<Space>,
+    removals: Removals,
     options: Options,
 }
+
+/// What a row takes in the catalog beyond the content that it holds, with its indexes, in bytes.
+const ROW_BYTES: u64 = 4 << 10;
 
 /// A part of a list in its order, and whether more follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,8 +112,36 @@ impl Registry {
             catalog,
             blobs,
             locks: DigestLocks::new(),
+            space: Space::unlimited(),
+            removals: Removals::default(),
             options,
         }
+    }
+
+    /// The same, where pushes leave a reserve of `space` free. The blobs take their room from it
+    /// by themselves.
+    #[must_use]
+    pub fn with_space(self, space: Arc<Space>) -> Self {
+        Self { space, ..self }
+    }
+
+    /// The room of the file system below.
+    pub const fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+
+    /// Refuses what has no room above the reserve, before its `bytes` travel.
+    ///
+    /// # Errors
+    /// [`Error::Store`] of kind `Full`, with figures.
+    pub fn require_room(&self, bytes: u64) -> Result<(), Error> {
+        drop(self.claim_row(bytes)?);
+        Ok(())
+    }
+
+    /// Room for a row that holds `bytes` of content, until it is committed.
+    fn claim_row(&self, bytes: u64) -> Result<Claim, Error> {
+        Ok(self.space.claim_all(bytes.saturating_add(ROW_BYTES))?)
     }
 
     /// The rules in force.

@@ -27,6 +27,18 @@ impl Registry {
         Ok(self.blobs.expire_uploads(before)?)
     }
 
+    /// Removes upload sessions that were not touched since `before`, the oldest first, until there
+    /// is room again; returns how many.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn expire_idle_uploads(&self, before: SystemTime) -> Result<usize, Error> {
+        let is_roomy = || !matches!(self.space.standing(), Ok(Some(now)) if now.is_low);
+        Ok(self
+            .blobs
+            .expire_oldest_uploads(before, &mut || is_roomy())?)
+    }
+
     /// Removes the files of a shard that no row means and that were last written before `before`;
     /// returns how many.
     ///
@@ -47,7 +59,8 @@ impl Registry {
         Ok(removed)
     }
 
-    /// Removes a file if no row means it; true when it did.
+    /// Removes a file if no row means it; true when it did, false also while a backup may need
+    /// the file.
     pub(super) fn remove_orphan(&self, digest: &Digest) -> Result<bool, Error> {
         if self.is_file_of_row(digest)? {
             return Ok(false);
@@ -56,8 +69,7 @@ impl Registry {
         if self.catalog.is_unclear() || self.is_file_of_row(digest)? {
             return Ok(false);
         }
-        self.blobs.remove(digest)?;
-        Ok(true)
+        self.remove_file(digest)
     }
 
     /// Whether a row means the file of this name: there is one, and its bytes are not with it.

@@ -40,6 +40,7 @@ impl Registry {
         repository: &RepositoryName,
         algorithm: Algorithm,
     ) -> Result<UploadId, Error> {
+        self.require_room(0)?;
         let id = UploadId::random()?;
         let key = UploadKey {
             repository: repository.clone(),
@@ -146,6 +147,7 @@ impl Registry {
         if !self.holds(&from, &digest)? {
             return Ok(false);
         }
+        let _room = self.claim_row(0)?;
         self.catalog.write(move |tx| {
             let held = tx
                 .repository_blob(&from, &digest)?
@@ -277,7 +279,7 @@ impl Registry {
         self.insert(repository, stored)?;
         if is_inline
             && content::names_file(row)
-            && let Err(error) = self.blobs.remove(digest)
+            && let Err(error) = self.remove_file(digest)
         {
             // The row has the bytes now, so the file means nothing; the sweep tries again.
             log::warn!("blob {digest} was healed but its old file stays for now: {error}");
@@ -323,7 +325,7 @@ impl Registry {
         let unclaimed = matches!(self.catalog.read(|tx| tx.blob(digest)), Ok(None));
         if unclaimed
             && !self.catalog.is_unclear()
-            && let Err(error) = self.blobs.remove(digest)
+            && let Err(error) = self.remove_file(digest)
         {
             log::warn!("the file of blob {digest}, which has no row, stays for now: {error}");
         }

@@ -10,6 +10,7 @@ use crate::auth::{Accounts, Authenticator, Issuer, Lifetimes, Logins, Verifiers}
 use crate::auth::{authenticator, logins};
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::store::ErrorKind;
 use crate::store::catalog::Catalog;
 use crate::store::layout::Layout;
 use crate::store::token_key;
@@ -56,7 +57,14 @@ fn own(
     let logins = Logins::open(Arc::clone(catalog), Arc::clone(clock), options)?;
     let logins = Arc::new(logins);
     let secret = match layout {
-        Some(layout) => token_key::load_or_make(layout)?,
+        Some(layout) => match token_key::load_or_make(layout) {
+            // Whoever may delete must be able to log in.
+            Err(error) if error.kind() == ErrorKind::Full => {
+                log::warn!("{error}; tokens are good until this process ends");
+                token_key::random()?
+            }
+            key => key?,
+        },
         None => token_key::random()?,
     };
     let lifetimes = Lifetimes {

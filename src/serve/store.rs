@@ -9,14 +9,31 @@ use crate::store::blobs::disk::RealDisk;
 use crate::store::blobs::{BlobStore, FileBlobStore, FileOptions, MemoryBlobStore};
 use crate::store::catalog::{self, Catalog, Durability, Location};
 use crate::store::layout::Layout;
+use crate::store::space::{self, Space};
+
+/// The room of the file system; without end in memory.
+pub(super) fn open_space(
+    settings: &Settings,
+    layout: Option<&Layout>,
+) -> Result<Arc<Space>, Error> {
+    let Some(layout) = layout else {
+        return Ok(Space::unlimited());
+    };
+    let options = space::Options {
+        reserve: settings.storage.reserve,
+        low_water: settings.storage.low_water,
+    };
+    Ok(Space::open(RealDisk, layout, options)?)
+}
 
 pub(super) fn open_blobs(
     settings: &Settings,
     layout: Option<&Layout>,
+    space: &Arc<Space>,
 ) -> Result<Arc<dyn BlobStore>, Error> {
     let sessions_max = settings.uploads.sessions_max;
     Ok(match layout {
-        Some(layout) => Arc::new(FileBlobStore::open(
+        Some(layout) => Arc::new(FileBlobStore::open_in(
             layout.clone(),
             FileOptions {
                 relaxed: settings.storage.durability == Durability::Relaxed,
@@ -25,6 +42,7 @@ pub(super) fn open_blobs(
                 ..FileOptions::default()
             },
             RealDisk,
+            Arc::clone(space),
         )?),
         None => Arc::new(MemoryBlobStore::new(
             settings.storage.memory_bytes_max,
@@ -38,6 +56,7 @@ pub(super) fn open_catalog(
     layout: Option<&Layout>,
     clock: &Arc<dyn Clock>,
     blobs: &Arc<dyn BlobStore>,
+    space: &Arc<Space>,
 ) -> Result<Catalog, Error> {
     let path = layout.map(Layout::catalog);
     let location = path.as_deref().map_or(Location::Memory, Location::File);
@@ -46,6 +65,7 @@ pub(super) fn open_catalog(
         durability: settings.storage.durability,
         blob_grace: settings.gc.grace_seconds,
         clock: Arc::clone(clock),
+        space: Arc::clone(space),
         ..catalog::Options::new(location)
     };
     Ok(Catalog::open(

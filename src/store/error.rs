@@ -3,8 +3,12 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use super::space::Shortage;
+use serde::{Deserialize, Serialize};
+
 /// The outcomes of a failed storage operation that a caller can act on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// The file system or a quota on it is full.
     Full,
@@ -58,6 +62,11 @@ impl Error {
             _ => ErrorKind::Io,
         };
         Self::new(kind, doing, subject).because(source)
+    }
+
+    /// The figures of a push that would have broken into the reserve.
+    pub fn shortage(&self) -> Option<&Shortage> {
+        self.source.as_ref()?.downcast_ref()
     }
 
     /// What a caller can act on.

@@ -16,52 +16,53 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
-    /// Makes the folder if needed, readable by its owner alone, and takes it.
+    /// Makes the folder if needed, readable by its owner alone, and takes it for a registry.
     ///
     /// # Errors
     /// Kind `Locked` when another process has it, with that process's id in the message; `Denied`,
-    /// `Full`, `Io`.
+    /// `Full`, `Io`, also when a restore into it has not come to its end.
     pub fn take(layout: &Layout) -> Result<Self, Error> {
+        const DOING: &str = "taking the data folder";
+        let lock = Self::take_for(layout, DOING)?;
+        if layout.restoring().exists() {
+            let error = Error::new(ErrorKind::Io, DOING, layout.root().display());
+            return Err(error.because(
+                "a restore into it has not come to its end; run `coracle restore` again, or remove \
+                 what is in the folder",
+            ));
+        }
+        Ok(lock)
+    }
+
+    /// The same for another purpose, which is said when it fails.
+    ///
+    /// # Errors
+    /// As for [`take`](Self::take).
+    pub fn take_for(layout: &Layout, doing: &'static str) -> Result<Self, Error> {
         let root = layout.root();
         let is_new = !root.exists();
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(root)
-            .map_err(|error| Error::io("making the data folder", root.display(), error))?;
+            .map_err(|error| Error::io("making the folder", root.display(), error))?;
         if is_new && let Some(parent) = root.parent().filter(|own| !own.as_os_str().is_empty()) {
             // The folder's own name must survive a power cut as well.
             let synced = File::open(parent).and_then(|folder| folder.sync_all());
             synced.map_err(|error| Error::io("making durable", parent.display(), error))?;
         }
-        let path = layout.lock();
-        let failed = |error| Error::io("taking the data folder", root.display(), error);
+        let failed = |error| Error::io(doing, root.display(), error);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(&path)
+            .open(layout.lock())
             .map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut holder = String::new();
-                // The id is a courtesy: a holder that has not written it yet is named without.
-                let _ = file.read_to_string(&mut holder);
-                let holder = holder.trim();
-                let who = if holder.is_empty() { "unknown" } else { holder };
-                return Err(Error::new(
-                    ErrorKind::Locked,
-                    "taking the data folder",
-                    format!(
-                        "{}, which process {who} is using (stop it, or name another folder with \
-                         --data)",
-                        root.display()
-                    ),
-                ));
-            }
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(held(&file, layout, doing)),
             Err(error) => return Err(failed(error.into())),
         }
         file.set_len(0).map_err(failed)?;
@@ -70,4 +71,34 @@ impl FolderLock {
         let _ = writeln!(file, "{}", std::process::id());
         Ok(Self { _file: file })
     }
+
+    /// Keeps others from changing what is in the folder while it is read; nothing when that
+    /// cannot be, as on a medium that nobody can write.
+    ///
+    /// # Errors
+    /// Kind `Locked` when another process is changing it.
+    pub fn share(layout: &Layout, doing: &'static str) -> Result<Option<Self>, Error> {
+        let Ok(file) = File::open(layout.lock()) else {
+            return Ok(None);
+        };
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(held(&file, layout, doing)),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// The folder has another user.
+fn held(mut file: &File, layout: &Layout, doing: &'static str) -> Error {
+    let mut holder = String::new();
+    // The id is a courtesy: a holder that has not written it yet is named without.
+    let _ = file.read_to_string(&mut holder);
+    let holder = holder.trim();
+    let who = if holder.is_empty() { "unknown" } else { holder };
+    let root = layout.root().display();
+    let subject = format!(
+        "{root}, which process {who} is using (stop it, or name another folder with --data)"
+    );
+    Error::new(ErrorKind::Locked, doing, subject)
 }

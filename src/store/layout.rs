@@ -12,8 +12,13 @@
 //!   uploads/spare-N                an empty file for the next session
 //!   uploads/probe                  a few bytes, for as long as it takes to write them
 //!   quarantine/sha256-abcdef…      blobs found to be wrong, kept for a person to look at
+//!   restoring                      says that a restore into this folder came to no end yet
+//!   coracle.db.part                the catalog of a backup or a restore that is under way
+//!   backup.json                    says that the folder is a backup (which has no lock's holder,
+//!                                  no token.key, and nothing in uploads/ and quarantine/)
 //!   token.key                      the key of the registry's own tokens, its owner's alone (0600)
 //!   control.sock                   the running server's control socket
+//!   ballast                        room inside the reserve that only the catalog gets
 //!   lock                           held with flock(2) by the one process that owns the folder
 //! ```
 //!
@@ -47,6 +52,16 @@ impl Layout {
         self.root.join("coracle.db")
     }
 
+    /// The catalog of a backup or a restore before it takes its name.
+    pub fn catalog_part(&self) -> PathBuf {
+        self.root.join("coracle.db.part")
+    }
+
+    /// The mark of a restore that came to no end yet.
+    pub fn restoring(&self) -> PathBuf {
+        self.root.join("restoring")
+    }
+
     /// The lock file.
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")
@@ -60,6 +75,11 @@ impl Layout {
     /// The running server's control socket.
     pub fn control(&self) -> PathBuf {
         self.root.join("control.sock")
+    }
+
+    /// The file that holds room for the catalog.
+    pub fn ballast(&self) -> PathBuf {
+        self.root.join("ballast")
     }
 
     /// The folder of blobs.

@@ -12,6 +12,7 @@
 mod access;
 mod accounts;
 mod auth;
+mod backup;
 mod catalog;
 mod cli;
 mod clients;
@@ -33,6 +34,7 @@ mod push;
 mod referrers;
 mod repo;
 mod restart;
+mod scrub;
 mod start;
 #[allow(
     dead_code,

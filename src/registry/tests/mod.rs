@@ -1,10 +1,12 @@
 //! The registry over a real catalog and real blob stores: against a plain model, and through
 //! crashes.
 
+mod backup;
 mod crash;
 mod forms;
 mod model;
 mod rules;
+mod scrub;
 mod undo;
 
 use std::sync::Arc;

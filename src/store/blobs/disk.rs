@@ -20,7 +20,19 @@ use super::BlobReader;
 
 /// What is reserved of an announced length at once. A length is only a claim: if all of it were
 /// reserved, a client could fill the disk for everybody without sending a byte.
-const RESERVE_BYTES_MAX: u64 = 64 << 20;
+pub const RESERVE_BYTES_MAX: u64 = 64 << 20;
+
+/// Zeros that are written at a time where a file system cannot allocate.
+const ZEROS: usize = 16 << 10;
+
+/// How large a file system is, for whoever this process runs as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that are free.
+    pub free: u64,
+    /// Bytes that there are in all.
+    pub total: u64,
+}
 
 /// What the store needs to know about a name.
 #[derive(Clone, Copy, Debug)]
@@ -85,11 +97,14 @@ pub trait Disk: Clone + Send + Sync + 'static {
     fn touch(&self, file: &Self::File) -> io::Result<()>;
 
     /// Makes sure that there is room for `bytes` at `offset`, and reserves some of it, without
-    /// changing the length. A file system that cannot reserve is no error.
-    fn reserve(&self, file: &Self::File, offset: u64, bytes: NonZeroU64) -> io::Result<()>;
+    /// changing the length; how many bytes it reserved. A file system that cannot is no error.
+    fn reserve(&self, file: &Self::File, offset: u64, bytes: NonZeroU64) -> io::Result<u64>;
 
-    /// Bytes that are free on the file system of a folder, for whoever this process runs as.
-    fn room(&self, folder: &Path) -> io::Result<u64>;
+    /// Makes a file at least `bytes` long, all of them really taken from the free room.
+    fn allocate(&self, file: &Self::File, bytes: NonZeroU64) -> io::Result<()>;
+
+    /// The room of the file system of a folder.
+    fn room(&self, folder: &Path) -> io::Result<Room>;
 
     /// Starts writing a range to the device without waiting. A hint: it cannot fail, and
     /// promises nothing.
@@ -110,6 +125,17 @@ pub trait Disk: Clone + Send + Sync + 'static {
 
     /// Removes a file's name.
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Gives a file one more name; an existing one is an error.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Makes the bytes of an empty file those of another one without copying them; `false` when
+    /// the file system cannot, and then nothing has happened.
+    fn clone_bytes(&self, from: &Self::File, to: &Self::File) -> io::Result<bool>;
+
+    /// Learns of a file that was written beside this seam, by the database. Its bytes are not
+    /// durable yet, nor is its name.
+    fn adopt(&self, path: &Path) -> io::Result<()>;
 
     /// Hands an open file to a reader.
     fn reader(&self, file: Self::File) -> io::Result<BlobReader>;
@@ -132,8 +158,22 @@ fn metadata_of(metadata: &std::fs::Metadata) -> io::Result<Metadata> {
     })
 }
 
-const fn free(system: &StatVfs) -> u64 {
-    system.f_bavail.saturating_mul(system.f_frsize)
+const fn room_of(system: &StatVfs) -> Room {
+    Room {
+        free: system.f_bavail.saturating_mul(system.f_frsize),
+        total: system.f_blocks.saturating_mul(system.f_frsize),
+    }
+}
+
+/// Allocates a range of a file; false when the file system cannot.
+fn fallocate(file: &File, flags: FallocateFlags, offset: u64, bytes: u64) -> io::Result<bool> {
+    loop {
+        match rustix::fs::fallocate(file, flags, offset, bytes) {
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
+            result => return Ok(result.map(|()| true)?),
+        }
+    }
 }
 
 impl Disk for RealDisk {
@@ -227,22 +267,33 @@ impl Disk for RealDisk {
         Ok(rustix::fs::futimens(file, &times)?)
     }
 
-    fn reserve(&self, file: &File, offset: u64, bytes: NonZeroU64) -> io::Result<()> {
-        if bytes.get() > free(&rustix::fs::fstatvfs(file)?) {
+    fn reserve(&self, file: &File, offset: u64, bytes: NonZeroU64) -> io::Result<u64> {
+        if bytes.get() > room_of(&rustix::fs::fstatvfs(file)?).free {
             return Err(Errno::NOSPC.into());
         }
         let bytes = bytes.get().min(RESERVE_BYTES_MAX);
-        loop {
-            match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, offset, bytes) {
-                Err(Errno::INTR) => {}
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
-                result => return Ok(result?),
-            }
-        }
+        let reserved = fallocate(file, FallocateFlags::KEEP_SIZE, offset, bytes)?;
+        Ok(if reserved { bytes } else { 0 })
     }
 
-    fn room(&self, folder: &Path) -> io::Result<u64> {
-        Ok(free(&rustix::fs::statvfs(folder)?))
+    fn allocate(&self, file: &File, bytes: NonZeroU64) -> io::Result<()> {
+        if fallocate(file, FallocateFlags::empty(), 0, bytes.get())? {
+            return Ok(());
+        }
+        let zeros = [0; ZEROS];
+        let mut end = 0;
+        while end < bytes.get() {
+            let step = (bytes.get() - end).min(ZEROS as u64);
+            // No more than the length of `zeros`, so the cast is exact.
+            #[expect(clippy::cast_possible_truncation, reason = "at most ZEROS")]
+            file.write_all_at(&zeros[..step as usize], end)?;
+            end += step;
+        }
+        Ok(())
+    }
+
+    fn room(&self, folder: &Path) -> io::Result<Room> {
+        Ok(room_of(&rustix::fs::statvfs(folder)?))
     }
 
     /// Linux answers this advice by starting to write the range's dirty pages; they stay cached
@@ -275,6 +326,31 @@ impl Disk for RealDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::hard_link(from, to)
+    }
+
+    fn clone_bytes(&self, from: &File, to: &File) -> io::Result<bool> {
+        match rustix::fs::ioctl_ficlone(to, from) {
+            Ok(()) => Ok(true),
+            // It cannot, not across file systems, or not for these files.
+            Err(
+                Errno::OPNOTSUPP
+                | Errno::NOTTY
+                | Errno::NOSYS
+                | Errno::XDEV
+                | Errno::INVAL
+                | Errno::PERM
+                | Errno::TXTBSY,
+            ) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn adopt(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
     }
 
     fn reader(&self, file: File) -> io::Result<BlobReader> {

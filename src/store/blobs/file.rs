@@ -24,6 +24,7 @@ use super::{BlobStore, Entry, Opened, Upload, UploadError, UploadId, UploadKey};
 use super::{resume, session};
 use crate::oci::{Algorithm, Digest};
 use crate::store::layout::Layout;
+use crate::store::space::{self, Space};
 use crate::store::{Error, ErrorKind, Shard, StagedBlob, StoredBlob};
 
 /// How a [`FileBlobStore`] behaves.
@@ -73,6 +74,7 @@ pub(super) struct Shared<D: Disk> {
     pub disk: D,
     pub layout: Layout,
     pub options: Options,
+    pub space: Arc<Space>,
     pub uploads: PathBuf,
     pub boot: [u8; 16],
     pub sessions: Arc<Sessions<Session<D::File>>>,
@@ -105,12 +107,27 @@ impl<D: Disk> Shared<D> {
 }
 
 impl<D: Disk> FileBlobStore<D> {
-    /// Opens the store, making its folders at the first start. The caller holds the folder's
-    /// lock. The work is proportional to the number of upload sessions, not to the store.
+    /// As [`open_in`](Self::open_in), with nothing kept free.
     ///
     /// # Errors
     /// A folder that cannot be made or read.
     pub fn open(layout: Layout, options: Options, disk: D) -> Result<Self, Error> {
+        let space = Space::open(disk.clone(), &layout, space::Options::NONE)?;
+        Self::open_in(layout, options, disk, space)
+    }
+
+    /// Opens the store, making its folders at the first start; uploads take their room from
+    /// `space`. The caller holds the folder's lock. The work is proportional to the number of
+    /// upload sessions, not to the store.
+    ///
+    /// # Errors
+    /// A folder that cannot be made or read.
+    pub fn open_in(
+        layout: Layout,
+        options: Options,
+        disk: D,
+        space: Arc<Space>,
+    ) -> Result<Self, Error> {
         super::shards::make_folders(&disk, &layout, options.relaxed)?;
         let boot = match disk.boot_id() {
             Some(boot) => boot,
@@ -129,6 +146,7 @@ impl<D: Disk> FileBlobStore<D> {
                 disk,
                 layout,
                 options,
+                space,
                 boot,
                 sessions: Arc::new(sessions),
                 spares: Spares::new(),
@@ -331,8 +349,20 @@ impl<D: Disk> BlobStore for FileBlobStore<D> {
         super::shards::walk_shard(&self.shared, shard, each)
     }
 
+    fn layout(&self) -> Option<&Layout> {
+        Some(&self.shared.layout)
+    }
+
     fn expire_uploads(&self, before: SystemTime) -> Result<usize, Error> {
         resume::expire(&self.shared, before)
+    }
+
+    fn expire_oldest_uploads(
+        &self,
+        before: SystemTime,
+        enough: &mut dyn FnMut() -> bool,
+    ) -> Result<usize, Error> {
+        resume::expire_oldest(&self.shared, before, enough)
     }
 
     fn probe(&self) -> Result<(), Error> {

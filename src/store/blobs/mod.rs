@@ -10,6 +10,7 @@ pub mod disk;
 mod file;
 mod health;
 mod memory;
+mod quiet;
 mod resume;
 mod session;
 mod sessions;
@@ -29,6 +30,7 @@ use std::io::Read;
 use std::str::FromStr;
 use std::time::SystemTime;
 
+use super::layout::Layout;
 use super::{Error, Shard, StagedBlob, StoredBlob};
 use crate::oci::{Algorithm, Digest, RepositoryName};
 
@@ -110,7 +112,7 @@ pub trait Upload: Send {
     /// Tells that about `bytes` more will come, so that a full disk says so now.
     ///
     /// # Errors
-    /// Kind `Full` when there is no room.
+    /// Kind `Full` when there is no room for them above the reserve.
     fn reserve(&mut self, bytes: u64) -> Result<(), Error>;
 
     /// Adds bytes at the end.
@@ -268,11 +270,29 @@ pub trait BlobStore: Send + Sync {
     /// A folder that cannot be read.
     fn expire_uploads(&self, before: SystemTime) -> Result<usize, Error>;
 
+    /// Removes upload sessions that nobody owns and nobody has touched since `before`, the oldest
+    /// first, until `enough` says so; returns how many. A store that has no disk keeps them.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    fn expire_oldest_uploads(
+        &self,
+        _before: SystemTime,
+        _enough: &mut dyn FnMut() -> bool,
+    ) -> Result<usize, Error> {
+        Ok(0)
+    }
+
     /// Proves that bytes can be written durably right now.
     ///
     /// # Errors
     /// The reason why not.
     fn probe(&self) -> Result<(), Error>;
+
+    /// Where the files are, for stores that have any: a backup may link them.
+    fn layout(&self) -> Option<&Layout> {
+        None
+    }
 
     /// A URL that a client can be sent to instead, for stores that have one.
     fn redirect_url(&self, _digest: &Digest) -> Option<String> {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::checkpoint::{Checkpoint, RECORD_LENGTH_MAX};
-use super::disk::{Access, Disk};
+use super::disk::{Access, Disk, Metadata};
 use super::file::Shared;
 use super::session::{Held, Session, hash_again, state_path};
 use super::sessions::Ticket;
@@ -209,6 +209,34 @@ pub(super) fn expire<D: Disk>(shared: &Shared<D>, before: SystemTime) -> Result<
     Ok(removed)
 }
 
+/// Removes sessions that nobody owns and nobody has touched since `before`, the oldest first, until
+/// `enough`; returns how many.
+pub(super) fn expire_oldest<D: Disk>(
+    shared: &Shared<D>,
+    before: SystemTime,
+    enough: &mut dyn FnMut() -> bool,
+) -> Result<usize, Error> {
+    let failed = |error| Error::io("removing uploads in", shared.uploads.display(), error);
+    // No more than there may be sessions.
+    let mut resting = Vec::new();
+    let each = &mut |name: &str, metadata: Metadata| {
+        if metadata.modified < before && matches!(kind_of(name), Kind::Session | Kind::Anonymous) {
+            resting.push((metadata.modified, name.to_owned()));
+        }
+        Ok(true)
+    };
+    shared.disk.list(&shared.uploads, each).map_err(failed)?;
+    resting.sort_unstable();
+    let mut removed = 0;
+    for (_, name) in resting {
+        if enough() {
+            break;
+        }
+        removed += usize::from(expire_one(shared, &name, before).map_err(failed)?);
+    }
+    Ok(removed)
+}
+
 /// Whether `name` was a session, and is no more.
 fn expire_one<D: Disk>(shared: &Shared<D>, name: &str, before: SystemTime) -> io::Result<bool> {
     let path: PathBuf = shared.uploads.join(name);
@@ -218,7 +246,7 @@ fn expire_one<D: Disk>(shared: &Shared<D>, name: &str, before: SystemTime) -> io
             let Some(ticket) = shared.sessions.evict(name) else {
                 return Ok(false);
             };
-            let old = |found: super::disk::Metadata| found.modified < before;
+            let old = |found: Metadata| found.modified < before;
             if !shared.disk.lookup(&path)?.is_some_and(old) {
                 return Ok(false);
             }

@@ -10,6 +10,7 @@ use super::session::{Held, Session, state_path};
 use super::sessions::Ticket;
 use crate::oci::Digest;
 use crate::store::Error;
+use crate::store::space::Claim;
 
 /// What is left of a session at its end. Its file gets its final name, or goes when this is
 /// dropped: because the upload came to nothing, or because the catalog has the bytes.
@@ -29,6 +30,8 @@ pub(super) struct Staged<D: Disk> {
     is_empty: bool,
     /// All bytes, when the blob is to be kept inline.
     bytes: Option<Vec<u8>>,
+    /// Room for these, until they are in the catalog.
+    claim: Option<Claim>,
     /// The blob is no file, so the session's files can serve another one.
     is_spare: bool,
 }
@@ -48,6 +51,7 @@ impl<D: Disk> Staged<D> {
             ticket: Some(ticket),
             file: session.file,
             bytes: None,
+            claim: None,
         }
     }
 
@@ -63,6 +67,11 @@ impl<D: Disk> Staged<D> {
     pub fn set_bytes(&mut self, bytes: Option<Vec<u8>>) {
         self.is_spare = bytes.is_some();
         self.bytes = bytes;
+    }
+
+    /// Keeps room for the bytes until they are in the catalog.
+    pub fn set_claim(&mut self, claim: Claim) {
+        self.claim = Some(claim);
     }
 
     /// The bytes of a blob that is kept inline; what is left of its session goes with this value.
@@ -90,6 +99,8 @@ impl<D: Disk> Staged<D> {
     /// The file stays under its new name.
     pub fn keep(mut self) {
         self.remove_state();
+        // All of it is on the disk.
+        self.claim = None;
         if let Some(ticket) = self.ticket.take() {
             ticket.gone();
         }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
-use super::disk::Disk;
+use super::disk::{Disk, RESERVE_BYTES_MAX};
 use super::file::Shared;
 use super::resume::write_checkpoint;
 use super::session::{Held, Session, file_at, hash_again, state_path};
@@ -17,6 +17,7 @@ use super::sessions::Ticket;
 use super::staged::Staged;
 use super::{FinishError, Upload};
 use crate::oci::Digest;
+use crate::store::space::Claim;
 use crate::store::{Error, ErrorKind, StagedBlob};
 
 /// Room for less than this is not reserved: it is written before a reservation would pay, in bytes.
@@ -27,6 +28,11 @@ const WRITEBACK_STEP: u64 = 8 << 20;
 /// write-ahead log. With less the log might not fit into the catalog's file any more, and then
 /// nothing could be deleted; as a file, a blob takes no room from it.
 const INLINE_ROOM_MIN: u64 = 8 << 20;
+/// What a file takes beyond its bytes: the rest of its last block, and its checkpoint; in bytes.
+const FILE_EXTRA: u64 = 8 << 10;
+/// What is claimed at once for bytes that were not announced.
+const CLAIM_STEP: u64 = 1 << 20;
+
 /// A session in the hands of one request.
 pub(super) struct FileUpload<D: Disk> {
     shared: Arc<Shared<D>>,
@@ -39,6 +45,12 @@ pub(super) struct FileUpload<D: Disk> {
     broken: bool,
     /// The checkpoint on disk may be the old one, the new one, or neither.
     doubtful: bool,
+    /// Room for what comes.
+    claim: Claim,
+    /// Offset up to which there is room: claimed, or on the disk.
+    covered_to: u64,
+    /// Offset up to which the file has its room on the disk.
+    on_disk_to: u64,
 }
 
 impl<D: Disk> FileUpload<D> {
@@ -50,6 +62,9 @@ impl<D: Disk> FileUpload<D> {
     ) -> Self {
         Self {
             path: shared.uploads.join(ticket.name()),
+            claim: shared.space.claim(),
+            covered_to: session.length,
+            on_disk_to: session.length,
             shared,
             held: Some((ticket, session)),
             named,
@@ -95,19 +110,45 @@ impl<D: Disk> FileUpload<D> {
         }
     }
 
+    /// Sees to it that `bytes` more have room when nobody announced them, or more than that.
+    fn cover(&mut self, bytes: u64) -> Result<(), Error> {
+        let end = self.length().saturating_add(bytes);
+        if end <= self.covered_to {
+            return Ok(());
+        }
+        let needed = end - self.covered_to;
+        let step = needed.max(CLAIM_STEP);
+        // Close to the reserve there may be less than a step, and still enough.
+        let taken = self.claim.take(step, step).map(|()| step);
+        let taken = taken.or_else(|error| match error.kind() {
+            ErrorKind::Full => self.claim.take(needed, needed).map(|()| needed),
+            _ => Err(error),
+        });
+        self.covered_to += taken?;
+        Ok(())
+    }
+
+    /// What was written or reserved up to `end` is in the file system's own count now.
+    fn settle(&mut self, end: u64) {
+        self.claim.settle(end.saturating_sub(self.on_disk_to));
+        self.on_disk_to = self.on_disk_to.max(end);
+    }
+
     /// Whether the blob is to be kept inline; if not, all of it is in the file then.
     fn choose_form(&mut self) -> Result<bool, Error> {
-        let (options, uploads) = (self.shared.options, self.shared.uploads.clone());
-        let path = self.path.clone();
-        let (disk, session) = self.session()?;
-        // A file system that does not tell its room has none to spare.
-        if options.may_be_inline(session.length)
-            && disk
-                .room(&uploads)
-                .is_ok_and(|room| room >= INLINE_ROOM_MIN)
-        {
-            return Ok(true);
+        let (options, path) = (self.shared.options, self.path.clone());
+        let (_, session) = self.session()?;
+        let (length, again) = (session.length, session.written());
+        if options.may_be_inline(length) {
+            // What is in the session's file is written a second time, into the catalog.
+            if again > 0 || self.claim.free().is_none() {
+                self.claim.take(again, again)?;
+            }
+            if self.claim.free() >= Some(INLINE_ROOM_MIN) {
+                return Ok(true);
+            }
         }
+        let (disk, session) = self.session()?;
         let spilled = session
             .spill(disk, &path)
             .and_then(|()| file_at(disk, &path, &mut session.file).map(|_| false));
@@ -168,6 +209,11 @@ impl<D: Disk> Upload for FileUpload<D> {
 
     fn reserve(&mut self, bytes: u64) -> Result<(), Error> {
         let (options, path) = (self.shared.options, self.path.clone());
+        let start = self.length();
+        let extra = bytes.saturating_add(FILE_EXTRA);
+        let hold = bytes.min(RESERVE_BYTES_MAX);
+        self.claim.take(hold + FILE_EXTRA, extra)?;
+        self.covered_to = start.saturating_add(hold);
         let (disk, session) = self.session()?;
         let end = session.length.saturating_add(bytes);
         if options.may_be_inline(end) {
@@ -180,12 +226,20 @@ impl<D: Disk> Upload for FileUpload<D> {
         };
         // Set first: a reservation that failed half-way is given back as well.
         session.reserved_to = session.reserved_to.max(end);
-        file_at(disk, &path, &mut session.file)
+        let reserved = file_at(disk, &path, &mut session.file)
             .and_then(|file| disk.reserve(file, session.length, count))
-            .map_err(|error| Error::io("reserving space for", "an upload", error))
+            .map_err(|error| Error::io("reserving space for", "an upload", error))?;
+        if reserved > 0 {
+            self.settle(start + reserved);
+        }
+        Ok(())
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if let Err(error) = self.cover(bytes.len() as u64) {
+            self.broken = true;
+            return Err(error);
+        }
         let (options, path) = (self.shared.options, self.path.clone());
         let (disk, session) = self.session()?;
         let length = session.length + bytes.len() as u64;
@@ -206,6 +260,8 @@ impl<D: Disk> Upload for FileUpload<D> {
         if !options.relaxed {
             start_writeback(disk, session);
         }
+        let written = session.written();
+        self.settle(written);
         Ok(())
     }
 
@@ -245,11 +301,15 @@ impl<D: Disk> Upload for FileUpload<D> {
             ticket.leaving();
         }
         let verified = self.verify(expected, inline);
+        let claim = std::mem::replace(&mut self.claim, self.shared.space.claim());
         let staged = self.take();
         // When it did not verify, dropping what was staged removes it.
         let (size, bytes) = verified?;
         let mut holder =
             staged.ok_or_else(|| Error::new(ErrorKind::Closed, "finishing", "an upload"))?;
+        if bytes.is_some() {
+            holder.set_claim(claim);
+        }
         holder.set_bytes(bytes);
         Ok(StagedBlob {
             digest: *expected,

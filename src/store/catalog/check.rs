@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, Result};
 
-use super::failure::kind_of;
+use super::failure::{failed, kind_of};
 use super::readers::Readers;
 use crate::store::{Error, ErrorKind};
 
@@ -108,25 +108,34 @@ const RULES: &[(&str, &str)] = &[
 
 /// Everything that is wrong, a sentence each.
 pub(super) fn integrity(readers: &Readers) -> std::result::Result<Vec<String>, Error> {
-    let mut findings = Vec::new();
-    let result = readers.read_apart(|connection| {
+    let checked = readers.read_apart(|connection| {
         // One snapshot for all of it.
         connection.execute_batch("BEGIN")?;
-        check_file(connection, &mut findings)?;
-        check_foreign_keys(connection, &mut findings)?;
-        if findings.is_empty() {
-            check_rules(connection, &mut findings)?;
-        }
-        Ok(())
+        Ok(of(connection))
     });
-    match result? {
+    checked?.unwrap_or_else(|error| Err(failed(&error, "checking", "the catalog")))
+}
+
+/// The same for one connection.
+pub(super) fn of(connection: &Connection) -> std::result::Result<Vec<String>, Error> {
+    let mut findings = Vec::new();
+    match check_all(connection, &mut findings) {
         Ok(()) => {}
         Err(error) if kind_of(&error) == ErrorKind::Corrupt => {
             findings.push(format!("the check itself met damage: {error}"));
         }
-        Err(error) => return Err(super::failure::failed(&error, "checking", "the catalog")),
+        Err(error) => return Err(failed(&error, "checking", "the catalog")),
     }
     Ok(findings)
+}
+
+fn check_all(connection: &Connection, findings: &mut Vec<String>) -> Result<()> {
+    check_file(connection, findings)?;
+    check_foreign_keys(connection, findings)?;
+    if findings.is_empty() {
+        check_rules(connection, findings)?;
+    }
+    Ok(())
 }
 
 fn check_file(connection: &Connection, findings: &mut Vec<String>) -> Result<()> {

@@ -81,6 +81,11 @@ pub(super) fn open_writer(place: &Place, durability: Durability) -> Result<Conne
         .pragma_update(None, "foreign_keys", true)
         .map_err(during)?;
     schema::bring_up_to_date(&mut connection, version).map_err(during)?;
+    // A file that had no log until now, as one that was restored, gets it and its index with the
+    // first read; who comes next relies on them.
+    connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+        .map_err(during)?;
     Ok(connection)
 }
 
@@ -104,7 +109,7 @@ pub(super) fn open_reader(place: &Place) -> SqliteResult<Connection> {
     Ok(connection)
 }
 
-fn set_common(connection: &Connection, cache_kib: i64) -> SqliteResult<()> {
+pub(super) fn set_common(connection: &Connection, cache_kib: i64) -> SqliteResult<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;

@@ -11,12 +11,16 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, Result};
 
+use super::failure::kind_of;
 use super::fold::Folding;
 use super::writer::BATCH_BYTES_MAX;
+use crate::store::ErrorKind;
+use crate::store::space::Space;
 
 /// Frames (pages) in the log that are not yet in the database file, from which on they are copied.
 const FRAMES_DUE: i64 = 700;
@@ -30,7 +34,10 @@ const FRAMES_FULL: i64 = FRAMES_DUE + FRAMES_REST;
 const FRAMES_BATCH: u64 = BATCH_BYTES_MAX as u64 / 4096 + 144;
 /// Bytes that the log has from the start: what it grows to anyway before it is folded in. A frame
 /// is a page of 4096 bytes and a header of 24.
-const LENGTH_USUAL: u64 = ((FRAMES_DUE + FRAMES_REST).unsigned_abs() + FRAMES_BATCH) * (4096 + 24);
+const LENGTH_USUAL: u64 = ((FRAMES_DUE + FRAMES_REST).unsigned_abs() + FRAMES_BATCH) * FRAME_BYTES;
+const FRAME_BYTES: u64 = 4096 + 24;
+/// Bytes that a batch may add to a log that has no room of its own, and to its index.
+const BATCH_ROOM: u64 = FRAMES_BATCH * FRAME_BYTES + (64 << 10);
 /// Length of the log in frames from which on the writer waits for readers, so that it can start the
 /// log afresh.
 const FRAMES_LONG: i64 = 8000;
@@ -46,6 +53,11 @@ pub(super) struct LogFile {
     long: i64,
     /// Folds in what is due; `None` for a catalog in memory, which has no log.
     folding: Option<Folding>,
+    /// Frames that the next commit will find in the log.
+    frames: u64,
+    /// Frames for which the log has its room already.
+    roomy_to: u64,
+    space: Arc<Space>,
 }
 
 const LENGTH: &str = "PRAGMA wal_checkpoint(NOOP)";
@@ -67,11 +79,22 @@ impl Length {
 }
 
 impl LogFile {
-    pub(super) const fn new(folding: Option<Folding>) -> Self {
+    pub(super) const fn new(folding: Option<Folding>, space: Arc<Space>) -> Self {
         Self {
             due: FRAMES_DUE,
             long: FRAMES_LONG,
             folding,
+            frames: 0,
+            roomy_to: 0,
+            space,
+        }
+    }
+
+    /// Before a batch: when it may make the log longer and there is no room for that, the catalog
+    /// gets the ballast. In normal work the log has its room, and nothing is looked at.
+    pub(super) fn see_to_room(&self) {
+        if self.folding.is_some() && self.frames + FRAMES_BATCH > self.roomy_to {
+            self.space.provide(BATCH_ROOM);
         }
     }
 
@@ -82,7 +105,7 @@ impl LogFile {
     ///
     /// # Errors
     /// There is no room for it: the log grows as it is needed.
-    pub(super) fn make_room(&self, connection: &Connection) -> io::Result<()> {
+    pub(super) fn make_room(&mut self, connection: &Connection) -> io::Result<()> {
         let Some(path) = connection.path().filter(|_| self.folding.is_some()) else {
             return Ok(());
         };
@@ -93,16 +116,30 @@ impl LogFile {
             let step = (LENGTH_USUAL - end).min(zeros.len() as u64);
             // No more than the length of `zeros`, so the cast is exact.
             #[expect(clippy::cast_possible_truncation, reason = "at most 16 KiB")]
-            file.write_all_at(&zeros[..step as usize], end)?;
+            let written = file.write_all_at(&zeros[..step as usize], end);
+            // What it got so far is room as well.
+            self.roomy_to = end / FRAME_BYTES;
+            written?;
             end += step;
         }
+        self.roomy_to = end / FRAME_BYTES;
         file.sync_all()
     }
 
     /// Has the log folded in when it is long. A failure loses nothing and is tried again later.
     pub(super) fn tend(&mut self, connection: &Connection) {
         if let Some(mut folding) = self.folding.take() {
-            if let Err(error) = self.try_tend(connection, &mut folding) {
+            let mut tended = self.try_tend(connection, &mut folding);
+            // The database file could not grow.
+            if let Err(error) = &tended
+                && kind_of(error) == ErrorKind::Full
+                && self.space.release_ballast()
+            {
+                log::warn!("the log could not be folded in: the ballast was given to the catalog");
+                self.due = FRAMES_DUE;
+                tended = checkpoint(connection, FOLD).map(drop);
+            }
+            if let Err(error) = tended {
                 log::warn!("the catalog's write-ahead log could not be folded in: {error}");
             }
             self.folding = Some(folding);
@@ -111,6 +148,13 @@ impl LogFile {
 
     fn try_tend(&mut self, connection: &Connection, folding: &mut Folding) -> Result<()> {
         let now = checkpoint(connection, LENGTH)?;
+        // One that is folded in completely is used from its start.
+        self.frames = if now.pending() > 0 {
+            now.frames.unsigned_abs()
+        } else {
+            0
+        };
+        self.roomy_to = self.roomy_to.max(self.frames);
         if now.frames < FRAMES_DUE {
             (self.due, self.long) = (FRAMES_DUE, FRAMES_LONG);
         }

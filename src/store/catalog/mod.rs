@@ -6,20 +6,22 @@
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
 //! `uses`, `manifest`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
-//! `collect`, `overview`, `usage`, `total`, `account`, `machine_token` (what can be asked and
-//! changed), [`transaction`] (the views they are asked through), `readers` and `writer` (who runs
-//! them), `connection`, `schema`, `log_file`, `fold`, `gate` (how SQLite is kept), `check`,
-//! `failure`.
+//! `collect`, `overview`, `usage`, `total`, `scrub`, `account`, `machine_token` (what can be asked
+//! and changed), [`transaction`] (the views they are asked through), `readers` and `writer` (who
+//! runs them), `connection`, `schema`, `log_file`, `index_file`, `fold`, `gate` (how SQLite is
+//! kept), `check`, `copy`, `failure`.
 
 mod account;
 mod blob;
 mod check;
 mod collect;
 mod connection;
+mod copy;
 mod failure;
 mod fold;
 mod gate;
 mod history;
+mod index_file;
 mod job;
 mod log_file;
 mod loose;
@@ -34,6 +36,7 @@ mod repository;
 mod retire;
 pub mod rows;
 mod schema;
+mod scrub;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -55,9 +58,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 pub use self::account::UserRow;
 pub use self::collect::Collectable;
 use self::connection::Place;
+pub use self::copy::{CatalogCopy, has_log};
 use self::fold::Folding;
 use self::gate::Gate;
 pub use self::history::TAG_HISTORY_MAX;
+use self::index_file::IndexFile;
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
@@ -66,11 +71,12 @@ use self::readers::Readers;
 pub use self::removed::{RemovedPlace, Span};
 pub use self::rows::{
     BlobRow, Ended, LooseManifest, ManifestFacts, ManifestRow, NewManifest, PastTag, ReferenceKind,
-    Referrer, Removal, RemovedManifest, Totals,
+    Referrer, Removal, RemovedManifest, ScrubCounts, ScrubRow, Totals,
 };
 pub use self::transaction::{ReadTx, WriteTx};
 pub use self::usage::{Node, Use};
 use self::writer::Writer;
+use super::space::Space;
 use super::{Error, ErrorKind, Shard};
 use crate::clock::{Clock, SystemClock};
 
@@ -109,6 +115,8 @@ pub struct Options<'a> {
     pub queue_max: usize,
     /// How many writes share one commit at most.
     pub batch_max: usize,
+    /// The room of the file system, whose ballast is given up when a commit finds none.
+    pub space: Arc<Space>,
     /// How long a blob that nothing uses yet is kept from the collection.
     pub blob_grace: Duration,
 }
@@ -130,6 +138,7 @@ impl<'a> Options<'a> {
             clock: Arc::new(SystemClock),
             queue_max: Self::QUEUE_MAX,
             batch_max: Self::BATCH_MAX,
+            space: Space::unlimited(),
             blob_grace: Self::BLOB_GRACE,
         }
     }
@@ -145,6 +154,8 @@ pub struct Catalog {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Whether a failed commit may come back with the next start.
     unclear: Arc<AtomicBool>,
+    /// The last to go.
+    _index: Option<IndexFile>,
     clock: Arc<dyn Clock>,
 }
 
@@ -156,7 +167,9 @@ impl Catalog {
     /// ours, `Denied`, `Full`, `Locked`, `Io`; the sentence names what to do.
     pub fn open(options: Options<'_>, sync_shards: SyncShards) -> Result<Self, Error> {
         let place = Place::new(options.location);
+        index_file::make_room(&place)?;
         let connection = connection::open_writer(&place, options.durability)?;
+        let index = index_file::hold(&place, &connection)?;
         let in_memory = matches!(place, Place::Memory(_));
         let folding = if in_memory {
             None
@@ -172,7 +185,8 @@ impl Catalog {
             sync_shards,
             gate: gate.clone(),
             batch_max: options.batch_max,
-            log_file: LogFile::new(folding),
+            log_file: LogFile::new(folding, Arc::clone(&options.space)),
+            space: options.space,
             durability: options.durability,
             blob_grace: options.blob_grace,
             unclear: Arc::clone(&unclear),
@@ -193,6 +207,7 @@ impl Catalog {
             ended,
             thread: Mutex::new(Some(thread)),
             unclear,
+            _index: index,
             clock: options.clock,
         })
     }

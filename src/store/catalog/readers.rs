@@ -73,6 +73,11 @@ impl Readers {
         self.idle().clear();
     }
 
+    /// Whether it was closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     fn take(&self) -> Result<Connection, Error> {
         self.refuse_when_closed()?;
         let idle = self.idle().pop();

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use crate::oci::{Digest, MediaType, RepositoryName};
 
 /// A blob's row.
@@ -82,6 +84,34 @@ pub struct Referrer {
     pub artifact_type: Option<String>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
+}
+
+/// What a round of the scrub has read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubCounts {
+    /// Blobs.
+    pub blobs: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Blobs that it found damaged.
+    pub found: u64,
+}
+
+/// How far the scrub has come. Times are milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScrubRow {
+    /// When the round that is under way began, or else the last one.
+    pub began_ms: Option<i64>,
+    /// Whether a round is under way.
+    pub running: bool,
+    /// The last blob that it has read.
+    pub position: Option<Digest>,
+    /// What it has read.
+    pub counts: ScrubCounts,
+    /// When the last whole round ended.
+    pub ended_ms: Option<i64>,
+    /// What that one had read.
+    pub ended: ScrubCounts,
 }
 
 /// Totals over the whole catalog.

@@ -31,6 +31,10 @@ pub(super) const FILES: &[(&str, &str)] = &[
         "0004_housekeeping.sql",
         include_str!("../../../schema/0004_housekeeping.sql"),
     ),
+    (
+        "0005_scrub.sql",
+        include_str!("../../../schema/0005_scrub.sql"),
+    ),
 ];
 
 /// The version of the newest schema.

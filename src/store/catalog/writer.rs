@@ -24,6 +24,7 @@ use super::readers::run;
 use super::transaction::WriteTx;
 use super::{Durability, SyncShards};
 use crate::clock::Clock;
+use crate::store::space::Space;
 use crate::store::{Error, ErrorKind, Shard};
 
 /// Bytes of content after which a batch takes no more, so it holds at most this and one more.
@@ -38,6 +39,7 @@ pub(super) struct Writer {
     pub(super) batch_max: usize,
     pub(super) log_file: LogFile,
     pub(super) durability: Durability,
+    pub(super) space: Arc<Space>,
     pub(super) blob_grace: Duration,
     /// Whether a failed commit may come back with the next start.
     pub(super) unclear: Arc<AtomicBool>,
@@ -78,12 +80,17 @@ impl Writer {
 
     fn batch(&mut self, first: Box<dyn Job>, queue: &Receiver<Box<dyn Job>>) {
         let mut batch = Batch::default();
+        self.log_file.see_to_room();
         let stay = self.gate.as_ref().map(|gate| gate.exclusive());
         let result = self
             .run_waiting(&mut batch, first, queue)
             .and_then(|()| self.commit(&batch));
-        if result.is_err() {
+        if let Err(failure) = &result {
             self.roll_back();
+            // The next one finds room, if there is any that only the catalog gets.
+            if failure.kind == ErrorKind::Full && self.space.release_ballast() {
+                log::warn!("a commit found no room: the ballast was given to the catalog");
+            }
             self.settle();
         }
         drop(stay);

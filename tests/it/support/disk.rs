@@ -20,6 +20,19 @@ pub fn skip(what: &str, why: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// What a disk is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// Memory.
+    Tmpfs,
+    /// A file with an ext4 in it: a journal, room that only root gets, blocks that are given out
+    /// late.
+    Ext4,
+}
+
+/// What a server on a small disk keeps free, where that is not what is tested.
+const SMALL_RESERVE: (&str, &str) = ("STORAGE_RESERVE", "1MiB");
+
 /// A server whose data folder is a file system of its own.
 pub struct ServerOnDisk {
     /// The server; its data folder is the mount point.
@@ -29,24 +42,44 @@ pub struct ServerOnDisk {
 }
 
 impl ServerOnDisk {
-    /// A server on a tmpfs of this many MiB, or why there can be none.
+    /// A server on a tmpfs of this many MiB, or why there can be none. It keeps little free.
     pub fn on_tmpfs(mib: u64, flags: &[&str]) -> Result<ServerOnDisk, String> {
-        let disk = ServerOnDisk::stopped(flags);
-        let options = ["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"];
-        run("mount", &options, disk.server.data())?;
-        Ok(disk.launched())
+        ServerOnDisk::on(Medium::Tmpfs, mib, flags, &[SMALL_RESERVE])
     }
 
-    /// A server on an ext4 of this many MiB in a file, or why there can be none.
+    /// A server on an ext4 of this many MiB in a file, or why there can be none. It keeps little
+    /// free.
     pub fn on_ext4(mib: u64, flags: &[&str]) -> Result<ServerOnDisk, String> {
+        ServerOnDisk::on(Medium::Ext4, mib, flags, &[SMALL_RESERVE])
+    }
+
+    /// A server on a medium of this many MiB, with these variables (as
+    /// [`Server::set_variable`] takes them), or why there can be none.
+    pub fn on(
+        medium: Medium,
+        mib: u64,
+        flags: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<ServerOnDisk, String> {
         let mut disk = ServerOnDisk::stopped(flags);
-        let image = disk.folder.path().join("ext4.img");
-        File::create(&image)
-            .and_then(|file| file.set_len(mib << 20))
-            .map_err(|e| format!("make the image: {e}"))?;
-        run("mkfs.ext4", &["-q", "-F"], &image)?;
-        disk.image = Some(image);
-        disk.remount()?;
+        for (name, value) in variables {
+            disk.server.set_variable(name, value);
+        }
+        match medium {
+            Medium::Tmpfs => {
+                let options = ["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"];
+                run("mount", &options, disk.server.data())?;
+            }
+            Medium::Ext4 => {
+                let image = disk.folder.path().join("ext4.img");
+                File::create(&image)
+                    .and_then(|file| file.set_len(mib << 20))
+                    .map_err(|e| format!("make the image: {e}"))?;
+                run("mkfs.ext4", &["-q", "-F"], &image)?;
+                disk.image = Some(image);
+                disk.remount()?;
+            }
+        }
         Ok(disk.launched())
     }
 
@@ -97,14 +130,32 @@ impl Drop for ServerOnDisk {
     }
 }
 
-/// Fills a folder's file system to the last byte; removing the file makes room again.
+/// Fills a folder's file system to the last byte with somebody else's file; removing it makes room
+/// again.
 pub fn fill(folder: &Path) -> PathBuf {
-    let path = folder.join("ballast");
-    let mut file = File::create(&path).expect("make the ballast");
+    let path = folder.join("somebody-elses");
+    let mut file = File::create(&path).expect("make the file");
     for size in [1 << 20, 4096, 1] {
         while file.write_all(&vec![0; size]).is_ok() {}
     }
+    // What a file system gives out late is given out now, or found missing.
+    let _ = file.sync_all();
     path
+}
+
+/// As [`fill`], but leaves so many bytes free.
+pub fn fill_up_to(folder: &Path, left: u64) -> PathBuf {
+    let path = folder.join("somebody-elses");
+    let file = File::create(&path).expect("make the file");
+    let count = free(folder).checked_sub(left).expect("as much is free");
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, count).expect("fill");
+    path
+}
+
+/// Bytes that are free on a folder's file system for everybody.
+pub fn free(folder: &Path) -> u64 {
+    let system = rustix::fs::statvfs(folder).expect("statvfs");
+    system.f_bavail * system.f_frsize
 }
 
 /// The same program, told what to do, with its output.

@@ -78,6 +78,8 @@ pub struct Server {
     folder: TempDir,
     data: PathBuf,
     flags: Vec<String>,
+    /// Settings from its environment.
+    variables: Vec<(String, String)>,
     child: Option<Child>,
     /// What the first line on stdout said: `http://127.0.0.1:40123` or `unix:/path`.
     url: String,
@@ -107,6 +109,7 @@ impl Server {
             folder,
             data,
             flags,
+            variables: Vec::new(),
             child: None,
             url: String::new(),
             authorization: None,
@@ -128,6 +131,7 @@ impl Server {
             data: folder.path().join("data"),
             folder,
             flags: vec!["--memory".to_owned()],
+            variables: Vec::new(),
             child: None,
             url: String::new(),
             authorization: Some(ADA),
@@ -156,6 +160,7 @@ impl Server {
         }
         let log = self.open_log();
         command.args(&self.flags).current_dir(self.folder.path());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         if self.authorization.is_some() {
             command.env("CORACLE_AUTH_HTPASSWD", "htpasswd");
         }
@@ -176,6 +181,13 @@ impl Server {
     pub fn launch_with(&mut self, flags: &[&str]) {
         self.flags = flags.iter().map(ToString::to_string).collect();
         self.launch();
+    }
+
+    /// Sets a variable in the environment of its next starts: `STORAGE_RESERVE`.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        let name = format!("CORACLE_{name}");
+        self.variables.retain(|(own, _)| *own != name);
+        self.variables.push((name, value.to_owned()));
     }
 
     /// Sends SIGTERM and waits for the end; fails unless the program leaves with success.

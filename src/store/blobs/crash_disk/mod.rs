@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use super::BlobReader;
-use super::disk::{Access, Disk, Metadata};
+use super::disk::{Access, Disk, Metadata, Room};
 use world::{Inode, Node, World};
 
 /// What becomes of bytes that were written and not synced.
@@ -73,6 +73,7 @@ pub(crate) struct Faults {
 
 pub(crate) const EIO: i32 = 5;
 pub(crate) const ENOSPC: i32 = 28;
+const EXDEV: i32 = 18;
 
 /// The disk; clones share it.
 #[derive(Clone, Debug)]
@@ -127,6 +128,28 @@ impl CrashDisk {
         SystemTime::UNIX_EPOCH + Duration::from_secs(self.world().now)
     }
 
+    /// Whether it can link and clone files, as one that holds both ends can.
+    pub(crate) fn set_ways(&self, can_link: bool, can_clone: bool) {
+        let mut world = self.world();
+        (world.can_link, world.can_clone) = (can_link, can_clone);
+    }
+
+    /// Writes all that stands below `folder` into a real folder of the same place below `to`.
+    pub(crate) fn write_out(&self, folder: &Path, to: &Path) {
+        let world = self.world();
+        for (path, node) in &world.live {
+            let Ok(rest) = path.strip_prefix(folder) else {
+                continue;
+            };
+            match node {
+                Node::Folder => std::fs::create_dir_all(to.join(rest)).unwrap(),
+                Node::File(inode) => {
+                    std::fs::write(to.join(rest), &world.inodes[inode].live).unwrap();
+                }
+            }
+        }
+    }
+
     /// The disk after the process ended: nothing is lost, and the boot is the same.
     pub(crate) fn kill(&self) -> Self {
         let world = self.world();
@@ -137,6 +160,8 @@ impl CrashDisk {
             inode_last: world.inode_last,
             now: world.now,
             boot: world.boot,
+            can_link: world.can_link,
+            can_clone: world.can_clone,
             ..World::default()
         })))
     }
@@ -331,20 +356,39 @@ impl Disk for CrashDisk {
         world.writable(file).map(|_| ())
     }
 
-    fn reserve(&self, file: &CrashFile, offset: u64, bytes: NonZeroU64) -> io::Result<()> {
+    fn reserve(&self, file: &CrashFile, offset: u64, bytes: NonZeroU64) -> io::Result<u64> {
         let mut world = self.world();
         world.call()?;
         let length = world.inode(file).live.len() as u64;
         if (offset + bytes.get()).saturating_sub(length) > world.room() {
             return Err(io::Error::from_raw_os_error(ENOSPC));
         }
+        // Like a file system that cannot.
+        Ok(0)
+    }
+
+    fn allocate(&self, file: &CrashFile, bytes: NonZeroU64) -> io::Result<()> {
+        let mut world = self.world();
+        world.call()?;
+        let room = world.room();
+        let inode = world.writable(file)?;
+        let length = usize::try_from(bytes.get()).unwrap();
+        let grown = length.saturating_sub(inode.live.len());
+        if grown as u64 > room {
+            return Err(io::Error::from_raw_os_error(ENOSPC));
+        }
+        let length = inode.live.len() + grown;
+        inode.live.resize(length, 0);
         Ok(())
     }
 
-    fn room(&self, _folder: &Path) -> io::Result<u64> {
+    fn room(&self, _folder: &Path) -> io::Result<Room> {
         let mut world = self.world();
         world.call()?;
-        Ok(world.room())
+        Ok(Room {
+            free: world.room(),
+            total: world.faults.bytes_max.unwrap_or(u64::MAX),
+        })
     }
 
     fn start_writeback(&self, _file: &CrashFile, _offset: u64, _bytes: NonZeroU64) {
@@ -398,6 +442,50 @@ impl Disk for CrashDisk {
         world.call()?;
         world.file_at(path)?;
         world.live.remove(path);
+        Ok(())
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        world.call()?;
+        if !world.can_link {
+            return Err(io::Error::from_raw_os_error(EXDEV));
+        }
+        let inode = world.file_at(from)?;
+        world.check_parent(to)?;
+        if world.live.contains_key(to) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        world.live.insert(to.to_owned(), Node::File(inode));
+        Ok(())
+    }
+
+    fn clone_bytes(&self, from: &CrashFile, to: &CrashFile) -> io::Result<bool> {
+        let mut world = self.world();
+        world.call()?;
+        if !world.can_clone {
+            return Ok(false);
+        }
+        let bytes = world.inode(from).live.clone();
+        world.writable(to)?.live = bytes;
+        Ok(true)
+    }
+
+    /// Reads the real file that stands at the same path.
+    fn adopt(&self, path: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        world.call()?;
+        world.check_parent(path)?;
+        let live = std::fs::read(path)?;
+        world.inode_last += 1;
+        let (number, modified) = (world.inode_last, world.now);
+        world.live.insert(path.to_owned(), Node::File(number));
+        let inode = Inode {
+            live,
+            modified,
+            ..Inode::default()
+        };
+        world.inodes.insert(number, inode);
         Ok(())
     }
 

@@ -36,6 +36,10 @@ pub(super) struct World {
     pub(super) syncs: u64,
     pub(super) faults: Faults,
     pub(super) frozen: bool,
+    /// Whether one more name for a file can be had.
+    pub(super) can_link: bool,
+    /// Whether files can share bytes.
+    pub(super) can_clone: bool,
 }
 
 impl World {

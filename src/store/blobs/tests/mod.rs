@@ -8,6 +8,7 @@ mod faults;
 mod files;
 mod inline;
 mod model;
+mod room;
 mod rows;
 
 use std::io::Read;

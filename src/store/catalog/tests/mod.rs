@@ -6,6 +6,7 @@
 
 mod accounts;
 mod concurrency;
+mod copies;
 mod files;
 mod group_commit;
 mod housekeeping;

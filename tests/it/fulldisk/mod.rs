@@ -1,5 +1,9 @@
 //! A full disk: a plain answer to who pushes, nothing lost, and everybody else is served.
 
+mod foreign;
+mod low_water;
+mod reserve;
+
 use crate::support::disk::{ServerOnDisk, fill, skip};
 use crate::support::image::{Image, bytes, digest};
 use crate::support::{Response, eventually};
@@ -18,7 +22,7 @@ fn a_full_disk_is_507_and_everything_else_goes_on() {
     let blob = bytes(3, 2_000_000);
     let session = client.start_upload_with("a", &blob[..1_000_000]);
 
-    let ballast = fill(server.data());
+    let foreign = fill(server.data());
     is_full(&client.patch(&session, &blob[1_000_000..]));
     let mut client = server.client();
     client.expect_offset(&session, 1_000_000);
@@ -47,7 +51,7 @@ fn a_full_disk_is_507_and_everything_else_goes_on() {
         .expect(202);
     client.get("/v2/a/manifests/v2").expect(404);
 
-    std::fs::remove_file(ballast).unwrap();
+    std::fs::remove_file(foreign).unwrap();
     let mut client = server.client();
     eventually("ready again", || {
         (client.get("/readyz").status == 200).then_some(())
@@ -154,6 +158,7 @@ fn fill_under_load(length: usize, count: u64) {
     server.stop_and_check();
 }
 
+/// Whether the answer says that the disk is full.
 #[track_caller]
 fn is_full(answer: &Response) {
     let answer = answer.clone().expect(507);
