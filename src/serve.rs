@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::api::control::Control;
-use crate::api::jobs::{Jobs, SweepOptions};
+use crate::api::jobs::{Jobs, Room, gc, relief, sweep};
 use crate::api::policy_jobs::{Intervals, PolicyJobs};
 use crate::api::scrub::{ScrubOptions, Scrubber};
 use crate::api::{self, Api, limiter, owners};
@@ -144,16 +144,7 @@ impl Coracle {
             .map(|layout| self.bind_control(layout))
             .transpose()?;
         self.registry.space().keep_ballast();
-        let jobs = Jobs::start(
-            Arc::clone(&self.registry),
-            Arc::clone(&self.clock),
-            SweepOptions {
-                interval: self.settings.uploads.sweep_seconds,
-                upload_age: self.settings.uploads.expire_seconds,
-                orphan_age: self.settings.storage.orphan_expire_seconds,
-                idle_age: self.settings.uploads.low_water_idle_seconds,
-            },
-        )?;
+        let jobs = Jobs::start(self.rooms())?;
         let policy = self.start_policy()?;
         let scrub = ScrubOptions {
             period: self.settings.scrub.period_seconds,
@@ -186,8 +177,7 @@ impl Coracle {
             flush: self.settings.housekeeping.pulls_seconds,
             retention: self.settings.housekeeping.retention_seconds,
         };
-        let (registry, clock) = (Arc::clone(&self.registry), Arc::clone(&self.clock));
-        Ok(PolicyJobs::start(registry, clock, intervals)?)
+        Ok(PolicyJobs::start(Arc::clone(&self.registry), intervals)?)
     }
 
     /// Commits what waits and folds the catalog's log into its file.
@@ -198,6 +188,39 @@ impl Coracle {
         let closed = self.registry.catalog().close(CLOSE_PATIENCE);
         self.registry.space().keep_ballast_for_next_start();
         Ok(closed?)
+    }
+
+    /// What is done in the background, beside the scrub.
+    fn rooms(&self) -> Vec<Room> {
+        let uploads = &self.settings.uploads;
+        let options = sweep::SweepOptions {
+            interval: uploads.sweep_seconds,
+            upload_age: uploads.expire_seconds,
+            orphan_age: self.settings.storage.orphan_expire_seconds,
+        };
+        let [sweeping, relieving, collecting] = [(); 3].map(|()| Arc::clone(&self.registry));
+        let mut rooms = Vec::new();
+        let mut waker = None;
+        if self.settings.gc.enabled {
+            let mut job = gc::job(collecting, self.settings.gc.interval_seconds);
+            waker = Some(job.waker());
+            rooms.push(Room {
+                name: "collect",
+                jobs: vec![job],
+            });
+        }
+        let relief = relief::ReliefOptions {
+            upload_age: uploads.expire_seconds,
+            idle_age: uploads.low_water_idle_seconds,
+        };
+        rooms.push(Room {
+            name: "sweep",
+            jobs: vec![
+                sweep::job(sweeping, Arc::clone(&self.clock), options),
+                relief::job(relieving, Arc::clone(&self.clock), relief, waker),
+            ],
+        });
+        rooms
     }
 
     fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
@@ -247,6 +270,7 @@ const fn rules(settings: &Settings) -> registry::Options {
         referrers_bytes_max: settings.referrers.bytes_max,
         undo_window: settings.undo.window_seconds,
         grace: settings.gc.grace_seconds,
+        start_wait: settings.gc.grace_seconds,
     }
 }
 

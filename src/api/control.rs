@@ -2,7 +2,7 @@
 //!
 //! The socket's file permissions are its only guard, so it is never served on a network address.
 //! Long tasks are started and followed under their names (`control_tasks`): `/check`,
-//! `/backup`, `/retention`.
+//! `/backup`, `/gc`, `/retention`.
 //! `POST /accounts` does something to accounts (`control_accounts`), `POST /registry` to
 //! repositories and tags (`control_registry`).
 
@@ -91,14 +91,11 @@ impl Control {
 
 /// The long tasks that a running registry can be asked for.
 fn tasks(registry: &Arc<Registry>) -> Vec<Task> {
-    let (checked, saved, kept) = (
-        Arc::clone(registry),
-        Arc::clone(registry),
-        Arc::clone(registry),
-    );
+    let [checked, saved, collected, kept] = [(); 4].map(|()| Arc::clone(registry));
     vec![
         Task::new("check", move |options, tell| checked.check(options, tell)),
         Task::new("backup", move |options, tell| saved.backup(&options, tell)),
+        Task::new("gc", move |options, tell| collected.collect(options, tell)),
         Task::new("retention", move |options: RetentionOptions, tell| {
             kept.retention(&options, tell)
         }),

@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select_biased};
 
-use super::jobs::ClockWatch;
-use crate::clock::Clock;
 use crate::registry::Registry;
 use crate::registry::retention::Report;
 
@@ -25,8 +23,9 @@ pub struct Intervals {
 /// runs for long has one too.
 const FIRST_RUN_MAX: Duration = Duration::from_secs(300);
 
-/// How long nothing is removed for its age after the clock was set.
-const PAUSE: Duration = Duration::from_secs(3600);
+/// The age that is asked about before a run: of what retention goes by, nothing is younger than
+/// this without being in doubt only for a shorter time.
+const AGE: Duration = Duration::from_secs(86_400);
 
 /// The running thread; dropping it has the last pulls written, stops it and joins it.
 pub struct PolicyJobs {
@@ -39,16 +38,12 @@ impl PolicyJobs {
     ///
     /// # Errors
     /// No thread could be started.
-    pub fn start(
-        registry: Arc<Registry>,
-        clock: Arc<dyn Clock>,
-        intervals: Intervals,
-    ) -> std::io::Result<Self> {
+    pub fn start(registry: Arc<Registry>, intervals: Intervals) -> std::io::Result<Self> {
         let (stop, stopped) = bounded(0);
         let thread = thread::Builder::new()
             .name("policy".to_owned())
             .stack_size(512 << 10)
-            .spawn(move || run(&registry, clock.as_ref(), intervals, &stopped))?;
+            .spawn(move || run(&registry, intervals, &stopped))?;
         Ok(Self {
             stop: Some(stop),
             thread: Some(thread),
@@ -66,12 +61,11 @@ impl Drop for PolicyJobs {
     }
 }
 
-fn run(registry: &Registry, clock: &dyn Clock, intervals: Intervals, stopped: &Receiver<()>) {
+fn run(registry: &Registry, intervals: Intervals, stopped: &Receiver<()>) {
     let start = Instant::now();
     let mut flush_at = start + intervals.flush;
     let mut retain_at =
         (!intervals.retention.is_zero()).then(|| start + intervals.retention.min(FIRST_RUN_MAX));
-    let mut watch = ClockWatch::new(clock.now(), start);
     loop {
         let next = retain_at.map_or(flush_at, |at| at.min(flush_at));
         select_biased! {
@@ -90,10 +84,10 @@ fn run(registry: &Registry, clock: &dyn Clock, intervals: Intervals, stopped: &R
             flush_at = Instant::now() + intervals.flush;
         }
         if retain_at.is_some_and(|at| now >= at) {
-            if watch.is_trusted(clock.now(), now, PAUSE) {
-                retain(registry, stopped);
-            } else {
-                log::warn!("retention waits: the clock is wrong or was set");
+            match registry.doubt_about_ages(AGE) {
+                Ok(None) => retain(registry, stopped),
+                Ok(Some(doubt)) => log::warn!("retention waits: {doubt}"),
+                Err(error) => log::warn!("retention waits: {error}"),
             }
             retain_at = Some(Instant::now() + intervals.retention);
         }

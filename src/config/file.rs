@@ -47,6 +47,14 @@ pub(super) fn parse(text: &str, name: &str) -> Layer {
     let mut layer = Layer::default();
     let document = match DeTable::parse(text) {
         Ok(document) => document,
+        Err(_) if is_distributions(text) => {
+            let why = "is a configuration of Distribution's registry (YAML); coracle has one of \
+                       its own (TOML): `coracle config default` prints it, to be edited";
+            layer
+                .problems
+                .push(Problem::of_source(lines.origin(0), why));
+            return layer;
+        }
         Err(error) => {
             let origin = lines.origin(error.span().map_or(0, |span| span.start));
             let message: String = error
@@ -103,6 +111,14 @@ fn read_tables(
         return false;
     }
     true
+}
+
+/// Whether a text that is no TOML is what `registry serve` takes: its first key is the version.
+fn is_distributions(text: &str) -> bool {
+    text.lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with('#') && *line != "---")
+        .is_some_and(|line| line.starts_with("version:"))
 }
 
 fn read_section(

@@ -255,6 +255,8 @@ settings! {
     gc: Gc {
         /// Whether it runs by itself; without, `coracle gc` does it.
         enabled: bool = "true", Kind::Switch;
+        /// How often it looks whether something is due.
+        interval_seconds: Duration = "60", seconds(1, DAY);
         /// How long content that nothing refers to is kept after a client has sent, mounted or
         /// found it: as long as a push may take.
         grace_seconds: Duration = "3600", seconds(1, 365 * DAY);

@@ -21,6 +21,9 @@ pub const TIME_TO_LIVE: &str = "io.coracle.ttl";
 /// So much of a value that is wrong is said.
 const FOUND_CHARACTERS_MAX: usize = 60;
 
+/// The most times that a tag is looked up anew because manifests are being taken.
+const LOOKS_MAX: usize = 3;
+
 /// What a push of a manifest did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pushed {
@@ -31,7 +34,7 @@ pub struct Pushed {
 }
 
 impl Registry {
-    /// A manifest with its bytes.
+    /// A manifest with its bytes. Who is told of one may refer to it: it is kept for the grace.
     ///
     /// # Errors
     /// [`Error::ManifestUnknown`], [`Error::Store`].
@@ -40,16 +43,17 @@ impl Registry {
         repository: &RepositoryName,
         reference: &Reference,
     ) -> Result<ManifestRow, Error> {
-        let row = self.catalog.read(|tx| match reference {
-            Reference::Tag(tag) => tx.manifest_by_tag(repository, tag),
-            Reference::Digest(digest) => tx.manifest(repository, digest),
-        })?;
+        let look = || match reference {
+            Reference::Tag(tag) => self.catalog.read(|tx| tx.manifest_by_tag(repository, tag)),
+            Reference::Digest(digest) => self.catalog.read(|tx| tx.manifest(repository, digest)),
+        };
+        let row = self.leased(reference, look, |row| row.digest)?;
         row.ok_or_else(|| Error::ManifestUnknown {
             reference: reference.clone(),
         })
     }
 
-    /// A manifest without its bytes.
+    /// A manifest without its bytes. As [`manifest`](Self::manifest), it is kept for the grace.
     ///
     /// # Errors
     /// [`Error::ManifestUnknown`], [`Error::Store`].
@@ -58,13 +62,45 @@ impl Registry {
         repository: &RepositoryName,
         reference: &Reference,
     ) -> Result<ManifestFacts, Error> {
-        let facts = self.catalog.read(|tx| match reference {
-            Reference::Tag(tag) => tx.manifest_facts_by_tag(repository, tag),
-            Reference::Digest(digest) => tx.manifest_facts(repository, digest),
-        })?;
+        let look = || {
+            self.catalog.read(|tx| match reference {
+                Reference::Tag(tag) => tx.manifest_facts_by_tag(repository, tag),
+                Reference::Digest(digest) => tx.manifest_facts(repository, digest),
+            })
+        };
+        let facts = self.leased(reference, look, |facts| facts.digest)?;
         facts.ok_or_else(|| Error::ManifestUnknown {
             reference: reference.clone(),
         })
+    }
+
+    /// Looks a manifest up so that it has its lease when the client is told of it.
+    pub(super) fn leased<T>(
+        &self,
+        reference: &Reference,
+        look: impl Fn() -> Result<Option<T>, StoreError>,
+        digest: impl Fn(&T) -> Digest,
+    ) -> Result<Option<T>, StoreError> {
+        if let Reference::Digest(digest) = reference {
+            self.lease(digest);
+            return look();
+        }
+        // What a tag points to is known only afterwards. If manifests were taken meanwhile, this
+        // one may have been among them; with its lease it is not any more. The tag may also have
+        // moved; that it does so each time is not worth waiting for.
+        let mut taken = self.leases.manifests_taken();
+        let mut found = look()?;
+        for _ in 0..LOOKS_MAX {
+            let Some(manifest) = &found else { break };
+            let was_taken = self.lease(&digest(manifest));
+            let taken_now = self.leases.manifests_taken();
+            if !was_taken && taken_now == taken {
+                break;
+            }
+            taken = taken_now;
+            found = look()?;
+        }
+        Ok(found)
     }
 
     /// Stores a manifest exactly as it is, and sets the reference (when it is a tag) and `tags`, on
@@ -105,6 +141,7 @@ impl Registry {
             digest,
             subject: manifest.subject,
         };
+        self.lease(&digest);
         let repository = repository.clone();
         let actor = actor.map(str::to_owned);
         let rules = self.policy();

@@ -52,6 +52,7 @@ impl Registry {
         self.blobs
             .start_upload(&key, algorithm)
             .map_err(|error| Error::of_upload(error, &id))?;
+        self.note_upload(&key);
         Ok(id)
     }
 
@@ -99,7 +100,12 @@ impl Registry {
         let mut upload = self.claim(key)?;
         let room = self.room(&key.repository, Some(digest))?;
         self.receive(&key.id, upload.as_mut(), chunk, source, &room)?;
-        self.admit(&key.repository, upload, digest)
+        let admitted = self.admit(&key.repository, upload, digest);
+        // When the store failed, the session may be back at what was acknowledged.
+        if !matches!(admitted, Err(Error::Store(_))) {
+            self.pushing.end(&key.repository, &key.id);
+        }
+        admitted
     }
 
     /// Receives a whole blob in one request.
@@ -115,22 +121,35 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), Error> {
         let room = self.room(repository, Some(digest))?;
-        let id = UploadId::random()?;
-        let mut upload = self
+        let key = UploadKey {
+            repository: repository.clone(),
+            id: UploadId::random()?,
+        };
+        let upload = self
             .blobs
             .start_anonymous_upload(digest.algorithm())
-            .map_err(|error| Error::of_upload(error, &id))?;
-        self.receive(
-            &id,
-            upload.as_mut(),
-            Chunk {
-                range: None,
-                length,
-            },
-            source,
-            &room,
-        )?;
-        self.admit(repository, upload, digest)
+            .map_err(|error| Error::of_upload(error, &key.id))?;
+        self.note_upload(&key);
+        let pushed = self.push_in_one(&key, upload, length, source, digest, &room);
+        self.pushing.end(repository, &key.id);
+        pushed
+    }
+
+    fn push_in_one(
+        &self,
+        key: &UploadKey,
+        mut upload: Box<dyn Upload>,
+        length: Option<u64>,
+        source: &mut dyn Read,
+        digest: &Digest,
+        room: &Room,
+    ) -> Result<(), Error> {
+        let chunk = Chunk {
+            range: None,
+            length,
+        };
+        self.receive(&key.id, upload.as_mut(), chunk, source, room)?;
+        self.admit(&key.repository, upload, digest)
     }
 
     /// Ends a session and forgets its bytes.
@@ -138,7 +157,9 @@ impl Registry {
     /// # Errors
     /// [`Error::UploadUnknown`], [`Error::UploadBusy`], [`Error::Store`].
     pub fn cancel_upload(&self, key: &UploadKey) -> Result<(), Error> {
-        Ok(self.claim(key)?.cancel()?)
+        let cancelled = self.claim(key)?.cancel();
+        self.pushing.end(&key.repository, &key.id);
+        Ok(cancelled?)
     }
 
     /// Lets `repository` read a blob of `from` without sending it again. False when `from` does
@@ -184,9 +205,17 @@ impl Registry {
     }
 
     fn claim(&self, key: &UploadKey) -> Result<Box<dyn Upload>, Error> {
-        self.blobs
+        let upload = self
+            .blobs
             .claim_upload(key)
-            .map_err(|error| Error::of_upload(error, &key.id))
+            .map_err(|error| Error::of_upload(error, &key.id))?;
+        self.note_upload(key);
+        Ok(upload)
+    }
+
+    fn note_upload(&self, key: &UploadKey) {
+        let now = self.clock.steady();
+        self.pushing.note(&key.repository, &key.id, now);
     }
 
     /// Copies a chunk into the upload. Nothing of it counts until the caller acknowledges it.
@@ -278,6 +307,7 @@ impl Registry {
             },
             FinishError::Store(error) => Error::Store(error),
         })?;
+        self.lease(digest);
         let _owned = self.locks.lock(digest);
         let row = self.catalog.read(|tx| tx.blob(digest))?;
         let stored = match row {

@@ -51,7 +51,7 @@ mod values;
 mod writer;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -59,12 +59,12 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 pub use self::account::UserRow;
-pub use self::collect::Collectable;
+pub use self::collect::{BlobUses, Collectable};
 use self::connection::Place;
 pub use self::copy::{CatalogCopy, has_log};
 use self::fold::Folding;
 use self::gate::Gate;
-pub use self::history::TAG_HISTORY_MAX;
+pub use self::history::{Forgotten, TAG_HISTORY_MAX};
 use self::index_file::IndexFile;
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
@@ -75,8 +75,8 @@ use self::readers::Readers;
 pub use self::removed::{RemovedPlace, Span};
 pub use self::rows::{
     BlobRow, DatedTag, Ended, Growth, Held, LooseManifest, ManifestFacts, ManifestRow, NewManifest,
-    PastTag, ReferenceKind, Referrer, Removal, RemovedManifest, ScrubCounts, ScrubRow, Totals,
-    UsedBlob,
+    PastManifest, PastTag, ReferenceKind, Referrer, Removal, RemovedManifest, ScrubCounts,
+    ScrubRow, Totals, UsedBlob,
 };
 pub use self::transaction::{ReadTx, WriteTx};
 pub use self::usage::{Node, Use};
@@ -159,6 +159,8 @@ pub struct Catalog {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Whether a failed commit may come back with the next start.
     unclear: Arc<AtomicBool>,
+    /// Closures that the writer has run.
+    written: Arc<AtomicU64>,
     /// The last to go.
     _index: Option<IndexFile>,
     clock: Arc<dyn Clock>,
@@ -184,6 +186,7 @@ impl Catalog {
         };
         let gate = in_memory.then(|| Arc::new(Gate::default()));
         let unclear = Arc::new(AtomicBool::new(false));
+        let written = Arc::new(AtomicU64::new(0));
         let writer = Writer {
             connection,
             clock: Arc::clone(&options.clock),
@@ -195,6 +198,7 @@ impl Catalog {
             durability: options.durability,
             blob_grace: options.blob_grace,
             unclear: Arc::clone(&unclear),
+            written: Arc::clone(&written),
         };
         // At least one: a queue without room would hold nobody while the writer is busy.
         let (sender, queue) = bounded(options.queue_max.max(1));
@@ -212,6 +216,7 @@ impl Catalog {
             ended,
             thread: Mutex::new(Some(thread)),
             unclear,
+            written,
             _index: index,
             clock: options.clock,
         })
@@ -268,6 +273,11 @@ impl Catalog {
     /// because no row names it.
     pub fn is_unclear(&self) -> bool {
         self.unclear.load(Ordering::Acquire)
+    }
+
+    /// How many writes were made so far: whoever has much to write sees by it whether others do too.
+    pub fn writes(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Makes the catalog say that its last commit failed so.

@@ -145,6 +145,8 @@ pub struct LooseManifest {
     pub id: i64,
     /// Since when it is so.
     pub since: SystemTime,
+    /// Its repository; internal.
+    pub repository_id: i64,
     /// Its repository.
     pub repository: RepositoryName,
     /// The digest under which it was pushed.
@@ -164,6 +166,17 @@ pub struct RemovedManifest {
     pub size: u64,
     /// Its media type.
     pub media_type: MediaType,
+}
+
+/// A manifest of a past, as the collection sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastManifest {
+    /// Internal; with `removed_at` it is the place in the list.
+    pub id: i64,
+    /// The past; internal.
+    pub past: i64,
+    /// When it was removed.
+    pub removed_at: SystemTime,
 }
 
 /// What a tag pointed to, for a time.
