@@ -428,7 +428,9 @@ fn apply(world: &World, model: &mut Model, step: &Step, now: u64) -> Option<(boo
             let expected = tags.iter().all(|t| own.target(*t).is_some());
             if expected {
                 let targets: Vec<_> = tags.iter().filter_map(|t| own.target(*t)).collect();
-                tags.iter().for_each(|t| own.end(*t, now, End::Removed));
+                for t in tags {
+                    own.end(*t, now, End::Removed);
+                }
                 for target in targets.into_iter().filter(|_| *finally) {
                     own.remove_loose(target, now);
                 }
