@@ -16,10 +16,12 @@ use crate::oci::RepositoryName;
 mod accounts;
 mod cert;
 mod content;
+mod retention;
 
 pub use accounts::{FolderArgs, TokenCommand, UserCommand, UserNameArgs};
 pub use cert::{CertCommand, CertShowArgs, SelfSignedArgs};
 pub use content::{DuArgs, RepoCommand, TagCommand, UndeleteArgs};
+pub use retention::{RetentionArgs, RetentionCommand};
 
 /// The program's command line.
 #[derive(Clone, Debug, Parser)]
@@ -94,6 +96,27 @@ pub enum Command {
                       coracle check --data /srv/oci --deep --repair"
     )]
     Check(CheckArgs),
+    /// Remove what nothing refers to any more
+    #[command(
+        long_about = "Removes the blobs that nothing refers to any more, as the running registry \
+                      does by itself (gc.enabled), in a running registry or in a folder that none \
+                      uses. Pushes and pulls go on meanwhile. What was removed lately and can be \
+                      brought back is kept (undo.window_seconds), and so is what a client has sent \
+                      or found lately (gc.grace_seconds).",
+        after_help = "Examples:\n  \
+                      coracle gc --dry-run\n  \
+                      coracle gc --now --data /srv/oci   wait for nothing, give all room back"
+    )]
+    Gc(GcArgs),
+    /// The same as `gc`, typed as for Distribution's registry
+    #[command(
+        long_about = "Does what `coracle gc` does, with the flags that Distribution's registry \
+                      has. The server need not be stopped. The configuration file is one of \
+                      coracle's.",
+        after_help = "Examples:\n  \
+                      coracle garbage-collect /etc/coracle.toml --delete-untagged"
+    )]
+    GarbageCollect(GarbageCollectArgs),
     /// Copy everything to another folder, while the registry runs
     #[command(
         long_about = "Makes or renews a backup: a folder with the catalog and every blob as they \
@@ -179,6 +202,13 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: AccessCommand,
+    },
+    /// Remove what is kept no longer, or tell what that would be
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Retention {
+        /// What to do.
+        #[command(subcommand)]
+        command: RetentionCommand,
     },
     /// Check, show or write the settings
     #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -314,6 +344,42 @@ pub struct CheckArgs {
     pub quiet: bool,
 }
 
+/// `coracle gc`.
+#[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "one switch each, as typed")]
+pub struct GcArgs {
+    /// The folder of the data
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<OsString>,
+    /// Wait for nothing: what was removed cannot be brought back afterwards, and a push that goes
+    /// on at this moment may have to be made again
+    #[arg(long)]
+    pub now: bool,
+    /// Change nothing; print what would go
+    #[arg(long, short = 'd')]
+    pub dry_run: bool,
+    /// Remove manifests that no tag, no index and no subject holds, first
+    #[arg(long, short = 'm')]
+    pub delete_untagged: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print nothing; the exit code tells
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// `coracle garbage-collect`.
+#[derive(Args, Clone, Debug)]
+pub struct GarbageCollectArgs {
+    /// The configuration file
+    #[arg(value_name = "CONFIG", conflicts_with = "config")]
+    pub file: Option<PathBuf>,
+    /// The same as for `gc`.
+    #[command(flatten)]
+    pub gc: GcArgs,
+}
+
 /// `coracle backup`.
 #[derive(Args, Clone, Debug)]
 pub struct BackupArgs {
@@ -434,6 +500,10 @@ impl Cli {
                 command: ConfigCommand::Check(args) | ConfigCommand::Show(args),
             } => args.settings.flags(),
             Command::Check(args) => data_flag(args.data.as_ref()),
+            Command::Retention { command } => data_flag(command.args().data.as_ref()),
+            Command::Gc(gc) | Command::GarbageCollect(GarbageCollectArgs { gc, .. }) => {
+                data_flag(gc.data.as_ref())
+            }
             Command::Backup(args) => data_flag(args.data.as_ref()),
             Command::Restore(args) => data_flag(args.data.as_ref()),
             Command::Repo { command } => data_flag(command.common().data.as_ref()),
@@ -456,7 +526,11 @@ impl Cli {
     /// Where the settings come from: the file and flags that were typed, and the environment of
     /// this process.
     pub fn sources(&self) -> Sources {
-        Sources::of_process(self.config.clone(), self.flags())
+        let positional = match &self.command {
+            Command::GarbageCollect(args) => args.file.clone(),
+            _ => None,
+        };
+        Sources::of_process(positional.or_else(|| self.config.clone()), self.flags())
     }
 }
 

@@ -1,18 +1,29 @@
 //! Wall-clock time, which comes from here only, so that a test can say what time it is.
 //!
-//! Nothing here measures how long something takes: that is [`std::time::Instant`]'s work. The wall
-//! clock may jump and may be wrong; what acts on age has to expect that.
+//! The wall clock may jump and may be wrong; what acts on age has to expect that. Beside it runs a
+//! steady one, which cannot be set and means nothing to another process. How long a piece of work
+//! takes is measured with [`Instant`] where it is done.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+pub mod life;
+
+pub use life::Life;
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 /// When this version was made, as the time since 1970: a clock that stands before it is wrong.
 pub const MADE_AFTER: Duration = Duration::from_secs(1_795_478_400);
 
-/// A source of wall-clock time.
+/// A source of wall-clock time, and of the steady time beside it.
 pub trait Clock: Send + Sync {
     /// What time it is.
     fn now(&self) -> SystemTime;
+
+    /// Time since some moment in the life of this process; it only ever goes forwards.
+    fn steady(&self) -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed()
+    }
 }
 
 /// The machine's clock.
@@ -29,6 +40,7 @@ impl Clock for SystemClock {
 #[derive(Debug)]
 pub struct ManualClock {
     now: Mutex<SystemTime>,
+    steady: Mutex<Duration>,
 }
 
 impl ManualClock {
@@ -36,23 +48,29 @@ impl ManualClock {
     pub const fn new(now: SystemTime) -> Self {
         Self {
             now: Mutex::new(now),
+            steady: Mutex::new(Duration::ZERO),
         }
     }
 
-    /// Moves the clock to `now`, forwards or backwards.
+    /// Sets the clock to `now`, forwards or backwards; no steady time passes.
     pub fn set(&self, now: SystemTime) {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
-    /// Moves the clock forwards.
+    /// Lets time pass.
     pub fn advance(&self, by: Duration) {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) += by;
+        *self.steady.lock().unwrap_or_else(PoisonError::into_inner) += by;
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> SystemTime {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn steady(&self) -> Duration {
+        *self.steady.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,5 +151,6 @@ mod tests {
         assert_eq!(unix_ms(clock.now()), 2_000);
         clock.set(SystemTime::UNIX_EPOCH);
         assert_eq!(unix_ms(clock.now()), 0);
+        assert_eq!(clock.steady(), Duration::from_secs(2));
     }
 }

@@ -6,17 +6,19 @@ use std::process::ExitCode;
 use coracle::auth::explain::Question;
 use coracle::cli::{
     self, AccessCommand, BackupArgs, CertCommand, CheckArgs, Cli, Command, ConfigCommand,
-    ExplainArgs, RestoreArgs,
+    ExplainArgs, GcArgs, RestoreArgs,
 };
 use coracle::commands::{
-    access, backup, cert, check, config, du, repo, restore, serve, tag, task, token, undelete,
-    user, version,
+    access, backup, cert, check, config, du, gc, repo, restore, retention, serve, tag, task, token,
+    undelete, user, version,
 };
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
 use coracle::registry::check::CheckOptions;
+use coracle::registry::gc::GcOptions;
 use coracle::registry::restore::RestoreOptions;
+use coracle::registry::retention::RetentionOptions;
 use coracle::serve::Error;
 
 fn main() -> ExitCode {
@@ -96,6 +98,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         }
         Command::Check(args) => run_check(cli, args),
         Command::Backup(args) => run_backup(cli, args),
+        Command::Gc(args) => run_gc(cli, args),
+        Command::GarbageCollect(args) => run_gc(cli, &args.gc),
         Command::Restore(args) => run_restore(cli, args),
         Command::Repo { command } => done(repo::run(store_settings(cli)?, command)),
         Command::Tag { command } => done(tag::run(store_settings(cli)?, command)),
@@ -112,6 +116,14 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Access {
             command: AccessCommand::Explain(args),
         } => explain(cli, args),
+        Command::Retention { command } => {
+            let options = RetentionOptions {
+                run: command.is_run(),
+                repository: command.args().repository.clone(),
+            };
+            retention::run(folder_settings(cli)?, &options, command.args().json)?;
+            Ok(Exit::Ok)
+        }
         Command::Config { command } => run_config(cli, command),
         Command::Cert { command } => run_cert(cli, command),
         Command::Version(args) => {
@@ -188,6 +200,21 @@ fn run_backup(cli: &Cli, args: &BackupArgs) -> Result<Exit, Failure> {
         quiet: args.quiet,
     };
     Ok(backup::run(settings, &args.to, args.verify, output)?)
+}
+
+fn run_gc(cli: &Cli, args: &GcArgs) -> Result<Exit, Failure> {
+    let settings = folder_settings(cli)?;
+    let options = GcOptions {
+        now: args.now,
+        dry_run: args.dry_run,
+        delete_untagged: args.delete_untagged,
+        alone: false,
+    };
+    let output = task::Output {
+        json: args.json,
+        quiet: args.quiet,
+    };
+    Ok(gc::run(settings, options, output)?)
 }
 
 fn run_restore(cli: &Cli, args: &RestoreArgs) -> Result<Exit, Failure> {

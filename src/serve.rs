@@ -16,7 +16,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::api::control::Control;
-use crate::api::jobs::{Jobs, SweepOptions};
+use crate::api::jobs::{Jobs, Room, gc, relief, sweep};
+use crate::api::policy_jobs::{Intervals, PolicyJobs};
 use crate::api::scrub::{ScrubOptions, Scrubber};
 use crate::api::{self, Api, limiter, owners};
 use crate::auth::{Authenticator, Logins};
@@ -24,6 +25,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server};
 use crate::registry::{self, Registry};
+use crate::store::ErrorKind;
 use crate::store::folder::FolderLock;
 use crate::store::layout::Layout;
 
@@ -69,6 +71,7 @@ impl Coracle {
         let catalog = open_catalog(&settings, layout.as_ref(), &clock, &blobs, &space)?;
         let catalog = Arc::new(catalog);
         let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
+        put_in_force(&registry, &settings)?;
         let registry = Arc::new(registry.with_space(space));
         let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
         let auth = Arc::new(auth);
@@ -141,16 +144,8 @@ impl Coracle {
             .map(|layout| self.bind_control(layout))
             .transpose()?;
         self.registry.space().keep_ballast();
-        let jobs = Jobs::start(
-            Arc::clone(&self.registry),
-            Arc::clone(&self.clock),
-            SweepOptions {
-                interval: self.settings.uploads.sweep_seconds,
-                upload_age: self.settings.uploads.expire_seconds,
-                orphan_age: self.settings.storage.orphan_expire_seconds,
-                idle_age: self.settings.uploads.low_water_idle_seconds,
-            },
-        )?;
+        let jobs = Jobs::start(self.rooms())?;
+        let policy = self.start_policy()?;
         let scrub = ScrubOptions {
             period: self.settings.scrub.period_seconds,
             bytes_per_second_max: self.settings.scrub.bytes_per_second_max,
@@ -167,9 +162,22 @@ impl Coracle {
             control,
             reload: Arc::new(reload_hooks(tls, Arc::clone(&self.auth))),
             _jobs: jobs,
+            _policy: policy,
             _scrub: scrub.transpose()?.flatten(),
             _watch: watch.transpose()?,
         })
+    }
+
+    /// What rules about content need in the background.
+    fn start_policy(&self) -> Result<PolicyJobs, Error> {
+        if let Err(registry::Error::Store(error)) = self.registry.forget_quotas() {
+            log::warn!("quotas that are in force no more are still counted for: {error}");
+        }
+        let intervals = Intervals {
+            flush: self.settings.housekeeping.pulls_seconds,
+            retention: self.settings.housekeeping.retention_seconds,
+        };
+        Ok(PolicyJobs::start(Arc::clone(&self.registry), intervals)?)
     }
 
     /// Commits what waits and folds the catalog's log into its file.
@@ -180,6 +188,39 @@ impl Coracle {
         let closed = self.registry.catalog().close(CLOSE_PATIENCE);
         self.registry.space().keep_ballast_for_next_start();
         Ok(closed?)
+    }
+
+    /// What is done in the background, beside the scrub.
+    fn rooms(&self) -> Vec<Room> {
+        let uploads = &self.settings.uploads;
+        let options = sweep::SweepOptions {
+            interval: uploads.sweep_seconds,
+            upload_age: uploads.expire_seconds,
+            orphan_age: self.settings.storage.orphan_expire_seconds,
+        };
+        let [sweeping, relieving, collecting] = [(); 3].map(|()| Arc::clone(&self.registry));
+        let mut rooms = Vec::new();
+        let mut waker = None;
+        if self.settings.gc.enabled {
+            let mut job = gc::job(collecting, self.settings.gc.interval_seconds);
+            waker = Some(job.waker());
+            rooms.push(Room {
+                name: "collect",
+                jobs: vec![job],
+            });
+        }
+        let relief = relief::ReliefOptions {
+            upload_age: uploads.expire_seconds,
+            idle_age: uploads.low_water_idle_seconds,
+        };
+        rooms.push(Room {
+            name: "sweep",
+            jobs: vec![
+                sweep::job(sweeping, Arc::clone(&self.clock), options),
+                relief::job(relieving, Arc::clone(&self.clock), relief, waker),
+            ],
+        });
+        rooms
     }
 
     fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
@@ -208,6 +249,17 @@ impl Coracle {
     }
 }
 
+/// The rules about content. On a full disk what they count is counted later, so that it starts.
+fn put_in_force(registry: &Registry, settings: &Settings) -> Result<(), Error> {
+    match registry.set_policy(settings.policy.clone()) {
+        Err(error) if error.kind() == ErrorKind::Full => {
+            log::warn!("what shared quotas bound is counted later: {error}");
+            Ok(())
+        }
+        other => Ok(other?),
+    }
+}
+
 const fn rules(settings: &Settings) -> registry::Options {
     registry::Options {
         delete_enabled: settings.delete.enabled,
@@ -218,6 +270,7 @@ const fn rules(settings: &Settings) -> registry::Options {
         referrers_bytes_max: settings.referrers.bytes_max,
         undo_window: settings.undo.window_seconds,
         grace: settings.gc.grace_seconds,
+        start_wait: settings.gc.grace_seconds,
     }
 }
 

@@ -8,8 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// The longest answer that is taken, in bytes.
-const RESPONSE_BYTES_MAX: u64 = 16 << 20;
+/// The longest answer that is taken, in bytes: a hundred thousand items of a report.
+const RESPONSE_BYTES_MAX: u64 = 128 << 20;
 
 /// How long the server may be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(30);

@@ -16,11 +16,12 @@ pub struct Blob {
 
 impl Registry {
     /// Length of a blob of the repository. A blob that is known to be damaged is unknown, so that
-    /// clients send it again.
+    /// clients send it again. Who is told of one will not send it: it is kept for the grace.
     ///
     /// # Errors
     /// [`Error::BlobUnknown`], [`Error::Store`].
     pub fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, Error> {
+        self.lease(digest);
         let row = self
             .catalog
             .read(|tx| tx.repository_blob(repository, digest))?;

@@ -4,18 +4,27 @@
 //! operation takes parsed words (`oci`) and gives back a value or one [`Error`].
 
 pub mod admin;
+pub mod ages;
 pub mod backup;
 pub mod blobs;
 pub mod check;
 pub mod copies;
 mod error;
+pub mod gc;
 pub mod history;
+mod immutable;
 mod inspect;
+mod leases;
 pub mod manifests;
+pub mod policy;
 mod progress;
+pub mod pulls;
+mod pushing;
+mod quotas;
 pub mod referrers;
 mod removals;
 pub mod restore;
+pub mod retention;
 pub mod scrub;
 pub mod sweep;
 pub mod tags;
@@ -23,13 +32,19 @@ pub mod tags;
 pub(crate) mod tests;
 pub mod upload;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use error::Error;
 pub use progress::{Counted, Progress, Tell};
 
+use self::ages::ClockWatch;
+use self::leases::Leases;
+use self::policy::Rules;
+use self::pulls::Pulls;
+use self::pushing::Pushing;
 use self::removals::Removals;
+use crate::clock::Clock;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
 use crate::store::catalog::{BlobRow, Catalog, Removal, Totals};
@@ -57,6 +72,9 @@ pub struct Options {
     /// How long a blob or manifest that nothing refers to is kept after a client has sent, mounted
     /// or found it.
     pub grace: Duration,
+    /// How long the collection waits after the registry was opened, because nobody knows any more
+    /// what clients were told before: `grace`, but for tests.
+    pub start_wait: Duration,
 }
 
 impl Default for Options {
@@ -70,6 +88,7 @@ impl Default for Options {
             referrers_bytes_max: 4 << 20,
             undo_window: Duration::from_secs(86_400),
             grace: Duration::from_secs(3600),
+            start_wait: Duration::from_secs(3600),
         }
     }
 }
@@ -79,9 +98,17 @@ pub struct Registry {
     catalog: Arc<Catalog>,
     blobs: Arc<dyn BlobStore>,
     locks: DigestLocks,
+    leases: Arc<Leases>,
+    pushing: Arc<Pushing>,
+    clock: Arc<dyn Clock>,
+    watch: Mutex<ClockWatch>,
+    /// One collection at a time.
+    collecting: Mutex<()>,
     space: Arc<Space>,
     removals: Removals,
     options: Options,
+    policy: RwLock<Arc<Rules>>,
+    pulls: Pulls,
 }
 
 /// What a row takes in the catalog beyond the content that it holds, with its indexes, in bytes.
@@ -108,14 +135,46 @@ impl<T> Page<T> {
 impl Registry {
     /// The registry over `catalog` and `blobs`, which must belong together.
     pub fn new(catalog: Arc<Catalog>, blobs: Arc<dyn BlobStore>, options: Options) -> Self {
+        let pulls = Pulls::new(Arc::clone(catalog.clock()));
+        let clock = Arc::clone(catalog.clock());
+        let all_until = clock.steady() + options.start_wait;
         Self {
             catalog,
             blobs,
             locks: DigestLocks::new(),
+            leases: Arc::new(Leases::new(options.grace, all_until)),
+            pushing: Arc::new(Pushing::new(options.grace)),
+            clock,
+            watch: Mutex::default(),
+            collecting: Mutex::new(()),
             space: Space::unlimited(),
             removals: Removals::default(),
             options,
+            policy: RwLock::default(),
+            pulls,
         }
+    }
+
+    /// Puts these rules about content in force, whatever comes of it.
+    ///
+    /// # Errors
+    /// The catalog cannot be read or written. What repositories under a shared quota hold is then
+    /// counted by the first push that needs it.
+    pub fn set_policy(&self, rules: Rules) -> Result<(), store::Error> {
+        let rules = Arc::new(rules);
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&rules);
+        quotas::add_groups(&self.catalog, &rules)
+    }
+
+    /// The rules about content.
+    pub fn policy(&self) -> Arc<Rules> {
+        let policy = self.policy.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&policy)
+    }
+
+    /// The pulls since they were last written.
+    pub const fn pulls(&self) -> &Pulls {
+        &self.pulls
     }
 
     /// The same, where pushes leave a reserve of `space` free. The blobs take their room from it
@@ -177,6 +236,17 @@ impl Registry {
     )]
     pub fn totals(&self) -> Result<Totals, Error> {
         self.catalog.read(|tx| tx.totals()).map_err(Error::Store)
+    }
+
+    /// Keeps a blob or manifest for the grace, because a client is about to be told of it. To be
+    /// called before it is looked up, and not by who holds its lock. True when it was being taken
+    /// at that moment: that is over now.
+    fn lease(&self, digest: &Digest) -> bool {
+        let condemned = self.leases.touch(digest, self.clock.steady());
+        if condemned {
+            drop(self.locks.lock(digest));
+        }
+        condemned
     }
 
     /// What becomes of a manifest that is removed.

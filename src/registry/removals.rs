@@ -37,9 +37,12 @@ pub(super) struct FilesHeld<'r>(&'r Registry);
 
 impl Registry {
     /// Removes the file of a blob whose row went, or that has its bytes in its row; false when
-    /// that waits for the end of a backup. The caller holds the digest's lock, and the change of
-    /// the row is committed.
+    /// that waits for the end of a backup, or for the sweep because the row may come back. The
+    /// caller holds the digest's lock, and the change of the row is committed.
     pub(super) fn remove_file(&self, digest: &Digest) -> Result<bool, Error> {
+        if self.catalog.is_unclear() {
+            return Ok(false);
+        }
         {
             let mut state = self.removals.lock();
             if state.holders > 0 {

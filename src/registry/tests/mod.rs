@@ -2,17 +2,21 @@
 //! crashes.
 
 mod backup;
+mod collection;
 mod crash;
 mod forms;
 mod model;
+mod quotas;
+mod retention;
 mod rules;
 mod scrub;
 mod undo;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Options, Registry};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 use crate::store::blobs::crash_disk::CrashDisk;
 use crate::store::blobs::{BlobStore, FileBlobStore, FileOptions, MemoryBlobStore};
@@ -40,10 +44,22 @@ pub fn blobs_on(disk: &CrashDisk, bound: u64) -> Option<Arc<dyn BlobStore>> {
 
 /// A catalog that syncs through `blobs`.
 pub fn catalog(location: Location<'_>, blobs: &Arc<dyn BlobStore>) -> Arc<Catalog> {
+    let grace = Options::default().grace;
+    catalog_with(location, blobs, Arc::new(SystemClock), grace)
+}
+
+/// The same with a clock and a grace.
+pub fn catalog_with(
+    location: Location<'_>,
+    blobs: &Arc<dyn BlobStore>,
+    clock: Arc<dyn Clock>,
+    grace: Duration,
+) -> Arc<Catalog> {
     let blobs = Arc::clone(blobs);
     let options = catalog::Options {
         durability: Durability::Relaxed,
-        clock: Arc::new(SystemClock),
+        clock,
+        blob_grace: grace,
         ..catalog::Options::new(location)
     };
     let sync = Box::new(move |shards: &[_]| blobs.sync_shards(shards));

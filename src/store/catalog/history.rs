@@ -28,6 +28,12 @@ statements! {
         WHERE repository = ?1 AND tag = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4";
     REMOVED = "SELECT id, repository, tag FROM tag_history
         WHERE ended_how IN (2, 3) AND ended_at <= ?1 ORDER BY ended_at LIMIT ?2";
+    // Of the removals of a tag the last one counts.
+    FORGETTABLE = "SELECT count(*) FROM tag_history h WHERE ended_how IN (2, 3) AND ended_at <= ?1
+        AND NOT EXISTS (SELECT 1 FROM repository r JOIN tag t ON t.repository_id = r.id
+            WHERE r.name = h.repository AND t.name = h.tag)
+        AND NOT EXISTS (SELECT 1 FROM tag_history l WHERE l.repository = h.repository
+            AND l.tag = h.tag AND l.id > h.id AND (l.ended_at > ?1 OR l.ended_how IN (2, 3)))";
     IS_TAG = "SELECT 1 FROM repository r JOIN tag t ON t.repository_id = r.id
         WHERE r.name = ?1 AND t.name = ?2";
     LATER = "SELECT 1 FROM tag_history WHERE repository = ?1 AND tag = ?2 AND id > ?3
@@ -37,7 +43,26 @@ statements! {
     RENAME = "UPDATE tag_history SET repository = ?2 WHERE repository = ?1";
 }
 
+/// What came of looking at removals of tags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Removals that were looked at, and will not be again.
+    pub looked_at: usize,
+    /// Tags whose history is forgotten.
+    pub tags: usize,
+}
+
 impl ReadTx<'_> {
+    /// How many tags [`forget_history`](WriteTx::forget_history) would forget.
+    pub fn count_forgettable_history(&self, before: SystemTime) -> Result<u64, Error> {
+        let count = self.one(FORGETTABLE, (unix_ms(before),), |row| {
+            Ok(row.get::<_, Count>(0)?.0)
+        });
+        count
+            .map(Option::unwrap_or_default)
+            .map_err(|error| self.failed(&error, "counting", "the history of removed tags"))
+    }
+
     /// Up to `limit` rows of the tag's history, the latest first, of those before `before` (the
     /// `id` of a row) where one is given.
     pub fn tag_history(
@@ -93,15 +118,19 @@ impl WriteTx<'_> {
         Ok(())
     }
 
-    /// Forgets the history of up to `limit` tags that were removed at `before` or earlier and not
-    /// made again; how many removals were dealt with.
-    pub fn forget_history(&mut self, before: SystemTime, limit: usize) -> Result<usize, Error> {
+    /// Forgets the history of tags that were removed at `before` or earlier and not made again,
+    /// looking at up to `limit` removals.
+    pub fn forget_history(&mut self, before: SystemTime, limit: usize) -> Result<Forgotten, Error> {
         let forget = || {
             let params = (unix_ms(before), self::limit(limit));
             let removed = self.all(REMOVED, params, |row| {
                 let row: (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
                 Ok(row)
             })?;
+            let mut forgotten = Forgotten {
+                looked_at: removed.len(),
+                tags: 0,
+            };
             for (id, repository, tag) in &removed {
                 let names = (repository, tag);
                 let is_tag = self.one(IS_TAG, names, |_| Ok(()))?.is_some();
@@ -110,10 +139,12 @@ impl WriteTx<'_> {
                     // It was made again: the row is part of a history that goes on.
                     self.execute(SETTLE, (id,))?;
                 } else {
-                    self.execute(FORGET_TAG, names)?;
+                    // None when another removal of the same tag has done it.
+                    let rows = self.execute(FORGET_TAG, names)?;
+                    forgotten.tags += usize::from(rows > 0);
                 }
             }
-            Ok(removed.len())
+            Ok(forgotten)
         };
         forget().map_err(|error| self.failed(&error, "forgetting", "the history of removed tags"))
     }

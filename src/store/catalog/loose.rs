@@ -29,12 +29,27 @@ statements! {
     FORGET_REFERRERS = "DELETE FROM loose_manifest WHERE manifest_id IN
         (SELECT id FROM manifest WHERE repository_id = ?1 AND subject = ?2)";
     REFERRERS = "SELECT id FROM manifest WHERE repository_id = ?1 AND subject = ?2";
-    LIST = "SELECT l.manifest_id, l.since, r.name, m.digest, m.size FROM loose_manifest l
+    LIST = "SELECT l.manifest_id, l.since, r.name, m.digest, m.size, r.id FROM loose_manifest l
         JOIN manifest m ON m.id = l.manifest_id JOIN repository r ON r.id = m.repository_id
         WHERE (l.since, l.manifest_id) > (?1, ?2) AND l.since <= ?3
         ORDER BY l.since, l.manifest_id LIMIT ?4";
     IS_LOOSE = "SELECT l.since FROM manifest m JOIN loose_manifest l ON l.manifest_id = m.id
         WHERE m.repository_id = ?1 AND m.digest = ?2";
+    HELD_BY = "SELECT c.id, c.digest FROM manifest m
+        JOIN manifest_reference f ON f.manifest_id = m.id AND f.kind = 3
+        JOIN manifest c ON c.repository_id = m.repository_id AND c.digest = f.digest
+        WHERE m.id = ?1
+        UNION ALL SELECT r.id, r.digest FROM manifest m
+        JOIN manifest r ON r.repository_id = m.repository_id AND r.subject = m.digest
+        WHERE m.id = ?1";
+    HOLDERS = "SELECT a.id FROM manifest m
+        CROSS JOIN manifest_reference f ON f.kind = 3 AND f.digest = m.digest
+        CROSS JOIN manifest a ON a.id = f.manifest_id AND a.repository_id = m.repository_id
+        WHERE m.id = ?1
+        UNION ALL SELECT s.id FROM manifest m
+        JOIN manifest s ON s.repository_id = m.repository_id AND s.digest = m.subject
+        WHERE m.id = ?1
+        UNION ALL SELECT 0 FROM tag WHERE manifest_id = ?1";
 }
 
 impl ReadTx<'_> {
@@ -55,10 +70,24 @@ impl ReadTx<'_> {
                 repository: row.get(2)?,
                 digest: row.get(3)?,
                 size: row.get::<_, Count>(4)?.0,
+                repository_id: row.get(5)?,
             })
         };
         self.all(LIST, params, loose)
             .map_err(|error| self.failed(&error, "listing", "manifests that nothing holds"))
+    }
+
+    /// The manifests that a manifest holds, alone or with others: children and referrers, some
+    /// perhaps twice. By its internal id, theirs with their digests.
+    pub fn held_by(&self, id: i64) -> Result<Vec<(i64, Digest)>, Error> {
+        self.all(HELD_BY, (id,), |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(|error| self.failed(&error, "listing", "what a manifest holds"))
+    }
+
+    /// What holds a manifest: the internal ids of other manifests, and 0 for tags.
+    pub fn holders_of(&self, id: i64) -> Result<Vec<i64>, Error> {
+        self.all(HOLDERS, (id,), |row| row.get(0))
+            .map_err(|error| self.failed(&error, "listing", "what holds a manifest"))
     }
 
     /// Since when nothing holds the manifest; `None` when something does, or it is not there.

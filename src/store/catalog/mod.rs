@@ -6,10 +6,10 @@
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
 //! `uses`, `manifest`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
-//! `collect`, `overview`, `usage`, `total`, `scrub`, `account`, `machine_token` (what can be asked
-//! and changed), [`transaction`] (the views they are asked through), `readers` and `writer` (who
-//! runs them), `connection`, `schema`, `log_file`, `index_file`, `fold`, `gate` (how SQLite is
-//! kept), `check`, `copy`, `failure`.
+//! `collect`, `overview`, `usage`, `total`, `scrub`, `quota`, `retention`, `pull`, `account`,
+//! `machine_token` (what can be asked and changed), [`transaction`] (the views they are asked
+//! through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
+//! `index_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`, `failure`.
 
 mod account;
 mod blob;
@@ -29,10 +29,13 @@ mod machine_token;
 mod manifest;
 mod overview;
 mod past;
+mod pull;
+mod quota;
 mod readers;
 mod referrer;
 mod removed;
 mod repository;
+mod retention;
 mod retire;
 pub mod rows;
 mod schema;
@@ -48,7 +51,7 @@ mod values;
 mod writer;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -56,22 +59,24 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 pub use self::account::UserRow;
-pub use self::collect::Collectable;
+pub use self::collect::{BlobUses, Collectable};
 use self::connection::Place;
 pub use self::copy::{CatalogCopy, has_log};
 use self::fold::Folding;
 use self::gate::Gate;
-pub use self::history::TAG_HISTORY_MAX;
+pub use self::history::{Forgotten, TAG_HISTORY_MAX};
 use self::index_file::IndexFile;
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
 pub use self::overview::{PastRow, RepositoryRow, TagRow};
+pub use self::pull::PullCount;
 use self::readers::Readers;
 pub use self::removed::{RemovedPlace, Span};
 pub use self::rows::{
-    BlobRow, Ended, LooseManifest, ManifestFacts, ManifestRow, NewManifest, PastTag, ReferenceKind,
-    Referrer, Removal, RemovedManifest, ScrubCounts, ScrubRow, Totals,
+    BlobRow, DatedTag, Ended, Growth, Held, LooseManifest, ManifestFacts, ManifestRow, NewManifest,
+    PastManifest, PastTag, ReferenceKind, Referrer, Removal, RemovedManifest, ScrubCounts,
+    ScrubRow, Totals, UsedBlob,
 };
 pub use self::transaction::{ReadTx, WriteTx};
 pub use self::usage::{Node, Use};
@@ -154,6 +159,8 @@ pub struct Catalog {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Whether a failed commit may come back with the next start.
     unclear: Arc<AtomicBool>,
+    /// Closures that the writer has run.
+    written: Arc<AtomicU64>,
     /// The last to go.
     _index: Option<IndexFile>,
     clock: Arc<dyn Clock>,
@@ -179,6 +186,7 @@ impl Catalog {
         };
         let gate = in_memory.then(|| Arc::new(Gate::default()));
         let unclear = Arc::new(AtomicBool::new(false));
+        let written = Arc::new(AtomicU64::new(0));
         let writer = Writer {
             connection,
             clock: Arc::clone(&options.clock),
@@ -190,6 +198,7 @@ impl Catalog {
             durability: options.durability,
             blob_grace: options.blob_grace,
             unclear: Arc::clone(&unclear),
+            written: Arc::clone(&written),
         };
         // At least one: a queue without room would hold nobody while the writer is busy.
         let (sender, queue) = bounded(options.queue_max.max(1));
@@ -207,9 +216,15 @@ impl Catalog {
             ended,
             thread: Mutex::new(Some(thread)),
             unclear,
+            written,
             _index: index,
             clock: options.clock,
         })
+    }
+
+    /// The clock that rows are written with.
+    pub const fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// What time it is by the clock that rows are written with.
@@ -258,6 +273,11 @@ impl Catalog {
     /// because no row names it.
     pub fn is_unclear(&self) -> bool {
         self.unclear.load(Ordering::Acquire)
+    }
+
+    /// How many writes were made so far: whoever has much to write sees by it whether others do too.
+    pub fn writes(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Makes the catalog say that its last commit failed so.

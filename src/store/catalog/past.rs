@@ -6,7 +6,7 @@
 
 use std::time::SystemTime;
 
-use super::rows::{ReferenceKind, RemovedManifest};
+use super::rows::{PastManifest, ReferenceKind, RemovedManifest};
 use super::transaction::{ReadTx, WriteTx, statements};
 use super::values::{Count, DigestColumn, limit, time};
 use crate::clock::unix_ms;
@@ -26,6 +26,9 @@ statements! {
         WHERE r.name = ?1 AND m.digest > ?2 ORDER BY m.digest LIMIT ?3";
     OVER = "SELECT id, repository_id FROM manifest
         WHERE removed_at IS NOT NULL AND removed_at <= ?1 ORDER BY removed_at LIMIT ?2";
+    OVER_AFTER = "SELECT id, repository_id, removed_at FROM manifest
+        WHERE removed_at <= ?1 AND (removed_at, id) > (?2, ?3) ORDER BY removed_at, id LIMIT ?4";
+    WAITING = "SELECT count(*), max(removed_at) FROM manifest WHERE removed_at > ?1";
     SET_REMOVED = "UPDATE repository SET removed_at = ?2 WHERE id = ?1";
     RENAME = "UPDATE repository SET name = ?2 WHERE id = ?1";
     MANIFESTS = "SELECT id, digest FROM manifest WHERE repository_id = ?1";
@@ -73,6 +76,46 @@ impl ReadTx<'_> {
         removed
             .map(Option::flatten)
             .map_err(|error| self.failed(&error, "looking up the past of", name))
+    }
+
+    /// Up to `limit` manifests that were removed at `before` or earlier, in the order in which they
+    /// were, after `last`.
+    pub fn removed_before(
+        &self,
+        last: Option<&PastManifest>,
+        before: SystemTime,
+        limit: usize,
+    ) -> Result<Vec<PastManifest>, Error> {
+        let (removed_at, id) =
+            last.map_or((i64::MIN, 0), |last| (unix_ms(last.removed_at), last.id));
+        let params = (unix_ms(before), removed_at, id, self::limit(limit));
+        let row = |row: &rusqlite::Row<'_>| {
+            Ok(PastManifest {
+                id: row.get(0)?,
+                past: row.get(1)?,
+                removed_at: time(row.get(2)?),
+            })
+        };
+        self.all(OVER_AFTER, params, row)
+            .map_err(|error| self.failed(&error, "listing", "what was removed before"))
+    }
+
+    /// How many manifests that were removed later than `before` can be brought back, and when the
+    /// last of them was removed.
+    pub fn removed_since(&self, before: SystemTime) -> Result<(u64, Option<SystemTime>), Error> {
+        let found = self.one(WAITING, (unix_ms(before),), |row| {
+            let last: Option<i64> = row.get(1)?;
+            Ok((row.get::<_, Count>(0)?.0, last.map(time)))
+        });
+        found
+            .map(Option::unwrap_or_default)
+            .map_err(|error| self.failed(&error, "counting", "what can be brought back"))
+    }
+
+    /// What a manifest refers to, by its internal id.
+    pub fn references_of_manifest(&self, id: i64) -> Result<Vec<(ReferenceKind, Digest)>, Error> {
+        self.references_of(id)
+            .map_err(|error| self.failed(&error, "reading the references of", "a manifest"))
     }
 
     pub(super) fn past_id(&self, name: &RepositoryName) -> rusqlite::Result<Option<i64>> {
@@ -205,6 +248,7 @@ impl WriteTx<'_> {
         };
         let rename = || {
             self.execute(RENAME, (repository, to.as_str()))?;
+            self.change_groups(repository, to)?;
             let merged = self.rename_past(name, to)?;
             self.rename_history(name, to)?;
             Ok(merged)

@@ -1,13 +1,14 @@
 //! Totals over the catalog: one row, kept by triggers in the schema.
 
 use super::rows::Totals;
-use super::transaction::{ReadTx, statements};
+use super::transaction::{ReadTx, WriteTx, statements};
 use super::values::Count;
 use crate::store::Error;
 
 statements! {
     TOTAL = "SELECT repositories, blobs, blob_bytes, manifests, tags, linked_bytes, past_bytes,
         manifest_bytes, newest_at FROM total WHERE id = 1";
+    NOTE_TIME = "UPDATE total SET newest_at = ?1 WHERE id = 1";
 }
 
 impl ReadTx<'_> {
@@ -30,5 +31,14 @@ impl ReadTx<'_> {
         totals
             .and_then(|totals| totals.ok_or(rusqlite::Error::QueryReturnedNoRows))
             .map_err(|error| self.failed(&error, "reading", "the totals"))
+    }
+}
+
+impl WriteTx<'_> {
+    /// Makes the time of this transaction the newest that is known, also when it is an earlier one.
+    pub fn note_time(&mut self) -> Result<(), Error> {
+        self.execute(NOTE_TIME, (self.now_ms(),))
+            .map(|_| ())
+            .map_err(|error| self.failed(&error, "noting the time in", "the catalog"))
     }
 }

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
@@ -43,6 +43,8 @@ pub(super) struct Writer {
     pub(super) blob_grace: Duration,
     /// Whether a failed commit may come back with the next start.
     pub(super) unclear: Arc<AtomicBool>,
+    /// Closures that were run.
+    pub(super) written: Arc<AtomicU64>,
 }
 
 /// What one transaction holds.
@@ -94,6 +96,8 @@ impl Writer {
             self.settle();
         }
         drop(stay);
+        self.written
+            .fetch_add(batch.jobs.len() as u64, Ordering::Relaxed);
         for job in batch.jobs {
             job.answer(result.as_ref().err());
         }

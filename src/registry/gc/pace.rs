@@ -1,0 +1,75 @@
+//! How much a batch takes and how long the collection rests after it, so that nobody who pushes
+//! notices: the writer's time is shared, and a file system's.
+
+use std::time::Duration;
+
+/// The fewest items of a batch.
+const SIZE_MIN: usize = 16;
+/// The most.
+const SIZE_MAX: usize = 256;
+/// How long a batch should keep the writer.
+const BUSY_MAX: Duration = Duration::from_millis(4);
+/// While others write, the collection rests so many times as long as it has kept the writer.
+const REST: u32 = 2;
+/// The longest rest.
+const REST_MAX: Duration = Duration::from_millis(50);
+
+/// The pace of one run.
+pub(super) struct Pace {
+    size: usize,
+    rest: Duration,
+}
+
+impl Pace {
+    pub(super) const fn new() -> Self {
+        Self {
+            size: SIZE_MIN * 4,
+            rest: Duration::ZERO,
+        }
+    }
+
+    /// How many items the next batch has.
+    pub(super) const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// How long to rest before it.
+    pub(super) const fn rest(&self) -> Duration {
+        self.rest
+    }
+
+    /// A batch has kept the writer for `busy`; `shared` when others wrote meanwhile.
+    pub(super) fn note(&mut self, busy: Duration, shared: bool) {
+        if busy > BUSY_MAX {
+            self.size = (self.size / 2).max(SIZE_MIN);
+        } else if busy < BUSY_MAX / 2 {
+            self.size = (self.size * 2).min(SIZE_MAX);
+        }
+        self.rest = if shared {
+            (busy * REST).min(REST_MAX)
+        } else {
+            Duration::ZERO
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_takes_more_while_that_is_quick_and_rests_while_others_write() {
+        let ms = Duration::from_millis;
+        let mut pace = Pace::new();
+        for _ in 0..10 {
+            pace.note(ms(1), false);
+        }
+        assert_eq!((pace.size(), pace.rest()), (SIZE_MAX, Duration::ZERO));
+        pace.note(ms(3), true);
+        assert_eq!((pace.size(), pace.rest()), (SIZE_MAX, ms(6)));
+        for _ in 0..10 {
+            pace.note(ms(1000), true);
+        }
+        assert_eq!((pace.size(), pace.rest()), (SIZE_MIN, REST_MAX));
+    }
+}
