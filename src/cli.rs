@@ -16,10 +16,12 @@ use crate::oci::RepositoryName;
 mod accounts;
 mod cert;
 mod content;
+mod retention;
 
 pub use accounts::{FolderArgs, TokenCommand, UserCommand, UserNameArgs};
 pub use cert::{CertCommand, CertShowArgs, SelfSignedArgs};
 pub use content::{DuArgs, RepoCommand, TagCommand, UndeleteArgs};
+pub use retention::{RetentionArgs, RetentionCommand};
 
 /// The program's command line.
 #[derive(Clone, Debug, Parser)]
@@ -200,6 +202,13 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: AccessCommand,
+    },
+    /// Remove what is kept no longer, or tell what that would be
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Retention {
+        /// What to do.
+        #[command(subcommand)]
+        command: RetentionCommand,
     },
     /// Check, show or write the settings
     #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -491,6 +500,7 @@ impl Cli {
                 command: ConfigCommand::Check(args) | ConfigCommand::Show(args),
             } => args.settings.flags(),
             Command::Check(args) => data_flag(args.data.as_ref()),
+            Command::Retention { command } => data_flag(command.args().data.as_ref()),
             Command::Gc(gc) | Command::GarbageCollect(GarbageCollectArgs { gc, .. }) => {
                 data_flag(gc.data.as_ref())
             }

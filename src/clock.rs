@@ -4,6 +4,10 @@
 //! steady one, which cannot be set and means nothing to another process. How long a piece of work
 //! takes is measured with [`Instant`] where it is done.
 
+pub mod life;
+
+pub use life::Life;
+
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 

@@ -9,8 +9,8 @@ use coracle::cli::{
     ExplainArgs, GcArgs, RestoreArgs,
 };
 use coracle::commands::{
-    access, backup, cert, check, config, du, gc, repo, restore, serve, tag, task, token, undelete,
-    user, version,
+    access, backup, cert, check, config, du, gc, repo, restore, retention, serve, tag, task, token,
+    undelete, user, version,
 };
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
@@ -18,6 +18,7 @@ use coracle::logging;
 use coracle::registry::check::CheckOptions;
 use coracle::registry::gc::GcOptions;
 use coracle::registry::restore::RestoreOptions;
+use coracle::registry::retention::RetentionOptions;
 use coracle::serve::Error;
 
 fn main() -> ExitCode {
@@ -115,6 +116,14 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Access {
             command: AccessCommand::Explain(args),
         } => explain(cli, args),
+        Command::Retention { command } => {
+            let options = RetentionOptions {
+                run: command.is_run(),
+                repository: command.args().repository.clone(),
+            };
+            retention::run(folder_settings(cli)?, &options, command.args().json)?;
+            Ok(Exit::Ok)
+        }
         Command::Config { command } => run_config(cli, command),
         Command::Cert { command } => run_cert(cli, command),
         Command::Version(args) => {

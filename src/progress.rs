@@ -214,6 +214,11 @@ fn amount(number: u64, unit: Unit, with_name: bool) -> String {
     }
 }
 
+/// A number of bytes for people: `1.5 GiB`.
+pub fn human_bytes(bytes: u64) -> String {
+    amount(bytes, Unit::Bytes, true)
+}
+
 fn duration(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),

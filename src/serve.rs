@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::api::control::Control;
 use crate::api::jobs::{Jobs, Room, gc, relief, sweep};
+use crate::api::policy_jobs::{Intervals, PolicyJobs};
 use crate::api::scrub::{ScrubOptions, Scrubber};
 use crate::api::{self, Api, limiter, owners};
 use crate::auth::{Authenticator, Logins};
@@ -24,6 +25,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server};
 use crate::registry::{self, Registry};
+use crate::store::ErrorKind;
 use crate::store::folder::FolderLock;
 use crate::store::layout::Layout;
 
@@ -68,9 +70,8 @@ impl Coracle {
         let blobs = open_blobs(&settings, layout.as_ref(), &space)?;
         let catalog = open_catalog(&settings, layout.as_ref(), &clock, &blobs, &space)?;
         let catalog = Arc::new(catalog);
-        let options = rules(&settings);
-        let registry =
-            Registry::with_clock(Arc::clone(&catalog), blobs, options, Arc::clone(&clock));
+        let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
+        put_in_force(&registry, &settings)?;
         let registry = Arc::new(registry.with_space(space));
         let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
         let auth = Arc::new(auth);
@@ -144,6 +145,7 @@ impl Coracle {
             .transpose()?;
         self.registry.space().keep_ballast();
         let jobs = Jobs::start(self.rooms())?;
+        let policy = self.start_policy()?;
         let scrub = ScrubOptions {
             period: self.settings.scrub.period_seconds,
             bytes_per_second_max: self.settings.scrub.bytes_per_second_max,
@@ -160,9 +162,22 @@ impl Coracle {
             control,
             reload: Arc::new(reload_hooks(tls, Arc::clone(&self.auth))),
             _jobs: jobs,
+            _policy: policy,
             _scrub: scrub.transpose()?.flatten(),
             _watch: watch.transpose()?,
         })
+    }
+
+    /// What rules about content need in the background.
+    fn start_policy(&self) -> Result<PolicyJobs, Error> {
+        if let Err(registry::Error::Store(error)) = self.registry.forget_quotas() {
+            log::warn!("quotas that are in force no more are still counted for: {error}");
+        }
+        let intervals = Intervals {
+            flush: self.settings.housekeeping.pulls_seconds,
+            retention: self.settings.housekeeping.retention_seconds,
+        };
+        Ok(PolicyJobs::start(Arc::clone(&self.registry), intervals)?)
     }
 
     /// Commits what waits and folds the catalog's log into its file.
@@ -231,6 +246,17 @@ impl Coracle {
             handle,
             thread: Some(thread),
         })
+    }
+}
+
+/// The rules about content. On a full disk what they count is counted later, so that it starts.
+fn put_in_force(registry: &Registry, settings: &Settings) -> Result<(), Error> {
+    match registry.set_policy(settings.policy.clone()) {
+        Err(error) if error.kind() == ErrorKind::Full => {
+            log::warn!("what shared quotas bound is counted later: {error}");
+            Ok(())
+        }
+        other => Ok(other?),
     }
 }
 

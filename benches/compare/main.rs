@@ -13,7 +13,6 @@
 mod client;
 mod content;
 mod fill;
-mod fill_images;
 mod flood;
 mod load;
 mod loopfs;

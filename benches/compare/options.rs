@@ -94,16 +94,18 @@ pub struct Scale {
     pub idle_connections: usize,
     /// Images pushed while flushes are counted.
     pub flush_pushes: usize,
-    /// Images that are deleted and collected.
-    pub images_deleted: usize,
-    /// The same for docker-registry, which takes longer.
-    pub images_deleted_peer: usize,
-    /// How long pushes are measured without a collection.
-    pub pushes_alone_ms: u64,
-    /// The grace of that collection, which it waits after a start.
-    pub grace_s: u64,
-    /// Tags that go with a manifest that is deleted.
+    /// Manifests that were removed and are collected, each with five blobs.
+    pub removed_manifests: usize,
+    /// How long pushes are measured without the collection.
+    pub collect_window_ms: u64,
+    /// Images that the peer's collection removes.
+    pub peer_images: usize,
+    /// Tags on one manifest that is deleted.
     pub tags_deleted: usize,
+    /// Tags, each on its own manifest, that retention looks at.
+    pub tags_kept: usize,
+    /// Blobs of a megabyte that are backed up.
+    pub backup_blobs: usize,
 }
 
 impl Scale {
@@ -125,11 +127,12 @@ impl Scale {
         uploads_pace_ms: 15_000,
         idle_connections: 10_000,
         flush_pushes: 64,
-        images_deleted: 100_000,
-        images_deleted_peer: 5_000,
-        pushes_alone_ms: 20_000,
-        grace_s: 30,
+        removed_manifests: 100_000,
+        collect_window_ms: 15_000,
+        peer_images: 1_000,
         tags_deleted: 10_000,
+        tags_kept: 100_000,
+        backup_blobs: 5_000,
     };
 
     const QUICK: Self = Self {
@@ -150,10 +153,11 @@ impl Scale {
         uploads_pace_ms: 300,
         idle_connections: 200,
         flush_pushes: 8,
-        images_deleted: 400,
-        images_deleted_peer: 50,
-        pushes_alone_ms: 500,
-        grace_s: 2,
+        removed_manifests: 200,
+        collect_window_ms: 2_500,
+        peer_images: 5,
         tags_deleted: 200,
+        tags_kept: 200,
+        backup_blobs: 5,
     };
 }

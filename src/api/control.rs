@@ -2,7 +2,7 @@
 //!
 //! The socket's file permissions are its only guard, so it is never served on a network address.
 //! Long tasks are started and followed under their names (`control_tasks`): `/check`,
-//! `/backup`, `/gc`.
+//! `/backup`, `/gc`, `/retention`.
 //! `POST /accounts` does something to accounts (`control_accounts`), `POST /registry` to
 //! repositories and tags (`control_registry`).
 
@@ -19,6 +19,7 @@ use crate::auth::{Authenticator, Subject};
 use crate::http::{Handler, Method, Request, Response};
 use crate::oci::RepositoryNameError;
 use crate::registry::Registry;
+use crate::registry::retention::RetentionOptions;
 
 /// The most bytes of a request's body on this socket.
 pub(super) const BODY_BYTES_MAX: u64 = 64 << 10;
@@ -90,11 +91,14 @@ impl Control {
 
 /// The long tasks that a running registry can be asked for.
 fn tasks(registry: &Arc<Registry>) -> Vec<Task> {
-    let [checked, saved, collected] = [(); 3].map(|()| Arc::clone(registry));
+    let [checked, saved, collected, kept] = [(); 4].map(|()| Arc::clone(registry));
     vec![
         Task::new("check", move |options, tell| checked.check(options, tell)),
         Task::new("backup", move |options, tell| saved.backup(&options, tell)),
         Task::new("gc", move |options, tell| collected.collect(options, tell)),
+        Task::new("retention", move |options: RetentionOptions, tell| {
+            kept.retention(&options, tell)
+        }),
     ]
 }
 

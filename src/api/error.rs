@@ -361,6 +361,16 @@ fn registry(error: &Error) -> Told {
         Error::BlobTooLarge { limit } => {
             told(413, Code::SizeInvalid).detail(json!({ "limit": limit }))
         }
+        Error::QuotaExceeded(excess) => told(403, Code::Denied).detail(json!({
+            "measure": excess.measure.to_string(),
+            "limit": excess.limit,
+            "used": excess.used,
+            "asked": excess.asked,
+        })),
+        Error::TagImmutable { tag, digest, .. } => told(409, Code::Denied)
+            .detail(json!({ "tag": tag.as_str(), "digest": digest.to_string() })),
+        Error::TimeToLiveInvalid { .. } => told(400, Code::ManifestInvalid),
+        Error::ClockWrong { .. } => told(503, Code::Unknown),
         Error::DeleteDisabled => told(405, Code::Unsupported),
         Error::Source(error) => source(error),
         Error::Store(error) => match error.shortage() {

@@ -37,6 +37,7 @@ pub fn get(
         return Ok(found(known, &facts.digest, &facts.media_type, body));
     }
     let row = api.registry.manifest(repository, reference)?;
+    api.registry.pulled(repository, reference, &row.digest);
     Ok(found(
         known,
         &row.digest,

@@ -20,6 +20,7 @@ pub mod limiter;
 mod lists;
 mod manifests;
 pub mod owners;
+pub mod policy_jobs;
 mod query;
 pub mod refused;
 mod respond;

@@ -117,7 +117,16 @@ pub fn put(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Resp
     let finished = api
         .registry
         .finish_upload(key, chunk, &mut request.body, &digest);
-    if let Ok(()) | Err(Error::DigestMismatch { .. } | Error::UploadUnknown { .. }) = &finished {
+    let is_over = match &finished {
+        Ok(()) | Err(Error::DigestMismatch { .. } | Error::UploadUnknown { .. }) => true,
+        // Refused before its bytes or after them.
+        Err(Error::QuotaExceeded(_)) => {
+            let offset = api.registry.upload_offset(key);
+            matches!(offset, Err(Error::UploadUnknown { .. }))
+        }
+        Err(_) => false,
+    };
+    if is_over {
         api.owners.ended(&key.id);
     }
     finished.map_err(|error| Failure::Upload {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::name;
 use super::password::hash::{self, PasswordHash};
 use super::secret::{Secret, machine_secret_hash, new_machine_secret};
-use crate::clock::{Clock, unix_ms};
+use crate::clock::{Clock, Life, unix_ms};
 use crate::logging::{AuditRecord, Event, audit};
 use crate::store;
 use crate::store::catalog::{Catalog, NewToken, ReadTx, TokenInserted, TokenRow, UserRow, WriteTx};
@@ -26,7 +26,7 @@ pub const GROUPS_MAX: usize = 64;
 /// The most patterns of one token.
 pub const PATTERNS_MAX: usize = 64;
 /// The longest life of a token that ends at all.
-pub const EXPIRES_MAX: Duration = Duration::from_secs(3650 * 86_400);
+pub const EXPIRES_MAX: Duration = Life::MAX;
 /// Accounts in a page of a list.
 const PAGE: usize = 500;
 

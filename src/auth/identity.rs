@@ -3,9 +3,8 @@
 use std::fmt;
 
 use super::action::{Action, Actions};
-use super::glob::Glob;
 use super::scope::{Resource, Scope};
-use crate::oci::RepositoryName;
+use crate::oci::{Glob, RepositoryName};
 
 /// Who asks, and what their credential is limited to. It is only ever made from a credential that
 /// was verified, or from none.

@@ -3,7 +3,7 @@
 //! It knows no word of HTTP: no header, no status, no query. What a request needs comes in as
 //! [`Scope`]s.
 //!
-//! - [`action`], [`scope`], [`glob`], [`identity`], [`policy`]: words and one pure decision;
+//! - [`action`], [`scope`], [`identity`], [`policy`]: words and one pure decision;
 //! - [`accounts`]: users, groups and tokens of machines, and what they may be called;
 //! - [`logins`]: passwords and machines' tokens; behind it [`password`] (hashes, the threads that
 //!   verify them), [`htpasswd`], [`throttle`];
@@ -16,7 +16,6 @@ pub mod action;
 pub mod authenticator;
 mod cache;
 pub mod explain;
-pub mod glob;
 pub mod htpasswd;
 pub mod identity;
 pub mod issuer;
@@ -32,7 +31,6 @@ pub mod throttle;
 
 pub use action::{Action, Actions};
 pub use authenticator::{Asked, Authenticator, Credentials, Realm, Refusal, TOKEN_PATH, Verifiers};
-pub use glob::Glob;
 pub use identity::{Identity, Limit, User, Who};
 pub use issuer::{Holder, Issued, Issuer, Lifetimes};
 pub use jwt::TokenError;

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::action::{Action, Actions};
-use super::glob::Glob;
 use super::identity::{Identity, Who, fits};
 use super::scope::{Resource, Scope};
+use crate::oci::Glob;
 
 /// The rules, and what holds without any.
 #[derive(Clone, Debug, PartialEq, Eq)]

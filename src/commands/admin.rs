@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,11 +12,15 @@ use crate::api::control_accounts::NO_ACCOUNTS_HERE;
 use crate::auth::accounts::{AccountError, Command, Reply, Turned};
 use crate::auth::explain::{Explanation, Question};
 use crate::config::Settings;
-use crate::http::client::request_unix;
+use crate::http::client::{request_unix, request_unix_within};
 use crate::registry;
 use crate::registry::admin::{self as content, AdminError};
 use crate::serve::{Coracle, Error, is_locked};
 use crate::store::layout::Layout;
+
+/// How long the server may take for one command: a repository of very many manifests is removed
+/// as a whole or not at all.
+const ANSWER_MAX: Duration = Duration::from_secs(3600);
 
 /// One data folder.
 pub(super) enum Admin {
@@ -140,7 +145,7 @@ fn ask<T: DeserializeOwned>(
     asked: &impl Serialize,
 ) -> Result<T, Error> {
     let body = serde_json::to_vec(asked).map_err(io::Error::from)?;
-    let (status, answer) = request_unix(socket, "POST", target, &body)?;
+    let (status, answer) = request_unix_within(socket, "POST", target, &body, ANSWER_MAX)?;
     match status {
         200 => Ok(serde_json::from_slice(&answer).map_err(|_| misunderstood())?),
         status => Err(Error::Io(refused(status, &answer))),

@@ -11,6 +11,7 @@ pub mod gc;
 mod prompt;
 pub mod repo;
 pub mod restore;
+pub mod retention;
 pub mod serve;
 mod table;
 pub mod tag;

@@ -11,6 +11,7 @@ use signal_hook::iterator::Signals;
 use crate::auth::Authenticator;
 use crate::config::{Settings, Sources};
 use crate::http::{Endpoint, ListenAddress, ServerHandle};
+use crate::registry::{Registry, policy};
 use crate::serve::{Coracle, Error, Reloader, write_ready_file};
 
 /// Whether a stop was asked for; a second signal stops at once.
@@ -28,6 +29,7 @@ pub fn run(sources: &Sources, settings: Settings) -> Result<(), Error> {
     let rules = Rules {
         sources: sources.clone(),
         auth: Arc::clone(coracle.auth()),
+        registry: Arc::clone(coracle.registry()),
     };
     watch_signals(serving.handle(), serving.reloader(), rules)?;
     let endpoints = serving.endpoints();
@@ -75,10 +77,11 @@ fn is_public(endpoint: &Endpoint) -> bool {
     }
 }
 
-/// The access rules, which can be read again while the registry runs.
+/// The rules about access and content, which can be read again while the registry runs.
 struct Rules {
     sources: Sources,
     auth: Arc<Authenticator>,
+    registry: Arc<Registry>,
 }
 
 impl Rules {
@@ -88,8 +91,28 @@ impl Rules {
             Ok(settings) => {
                 log::info!("{} access rules are in force", settings.access.len());
                 self.auth.set_rules(settings.access);
+                self.set_policy(settings.policy);
             }
-            Err(error) => log::error!("the access rules stay as they were: {error}"),
+            Err(error) => log::error!("the rules stay as they were: {error}"),
+        }
+    }
+
+    fn set_policy(&self, rules: policy::Rules) {
+        let counts = [
+            rules.retention.len(),
+            rules.quotas.len(),
+            rules.immutable.len(),
+        ];
+        if let Err(error) = self.registry.set_policy(rules) {
+            log::warn!("what shared quotas bound is counted later: {error}");
+        }
+        let [retention, quotas, immutable] = counts;
+        log::info!(
+            "{retention} rules of retention, {quotas} quotas and {immutable} rules about immutable \
+             tags are in force"
+        );
+        if let Err(error) = self.registry.forget_quotas() {
+            log::warn!("quotas that are in force no more are still counted for: {error}");
         }
     }
 }
@@ -102,7 +125,7 @@ fn watch_signals(handle: ServerHandle, reloader: Reloader, rules: Rules) -> io::
         .spawn(move || {
             for signal in signals.forever() {
                 if signal == SIGHUP {
-                    log::info!("reading access rules, accounts and certificates again");
+                    log::info!("reading rules, accounts and certificates again");
                     rules.reload();
                     reloader.reload();
                 } else if STOPPING.swap(true, Ordering::SeqCst) {

@@ -1,26 +1,22 @@
 //! `[[access]]` tables: the rules that say who may do what. Their meaning is in `auth::policy`.
 
-use std::borrow::Cow;
-
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
-use super::error::{Problem, shorten};
+use super::error::Problem;
 use super::file::Lines;
-use super::suggest::nearest;
-use crate::auth::{Action, Actions, Glob, Rule, Subject};
+use super::tables::{Entry, Kind, Shown};
+use crate::auth::{Action, Actions, Rule, Subject};
+use crate::oci::Glob;
 
-/// The name of the tables.
-pub(super) const NAME: &str = "access";
-/// The most rules: each is looked at for each request.
-const RULES_MAX: usize = 1000;
-/// The most entries of one list in a rule.
-const ENTRIES_MAX: usize = 100;
+/// These tables.
+pub(super) const KIND: Kind = Kind {
+    name: "access",
+    keys: &["who", "repositories", "actions"],
+    example: EXAMPLE,
+};
 
-const KEYS: [&str; 3] = ["who", "repositories", "actions"];
-
-/// What is said in the commented file about these tables.
-pub(super) const EXAMPLE: &str = "\
+const EXAMPLE: &str = "\
 # Rules: who may do what to which repositories. Without a rule and without an account everybody may
 # do everything; without a rule but with accounts, whoever logs in may. With rules, what none of
 # them allows is refused.
@@ -42,120 +38,37 @@ pub(super) fn read(
     lines: &Lines<'_>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Rule> {
-    let DeValue::Array(tables) = value.get_ref() else {
-        let why = "is a list of tables; write [[access]] and the rule's keys below";
-        let origin = lines.origin(value.span().start);
-        problems.push(Problem::of_key(NAME.to_owned(), origin, why));
-        return Vec::new();
-    };
-    if tables.len() > RULES_MAX {
-        let why = format!("has {} rules, the most is {RULES_MAX}", tables.len());
-        let origin = lines.origin(value.span().start);
-        problems.push(Problem::of_key(NAME.to_owned(), origin, why));
-        return Vec::new();
-    }
-    let read = |table: &Spanned<DeValue<'_>>| {
-        let start = table.span().start;
-        if let DeValue::Table(keys) = table.get_ref() {
-            return read_rule(keys, start, lines, problems);
+    KIND.read(value, lines, problems, |table| {
+        let who = table.list("who", Subject::parse);
+        let repositories = table.list("repositories", |text| {
+            Glob::parse(text).map_err(|error| format!("{text:?} {error}"))
+        });
+        let actions = table.list("actions", |text| match text {
+            "*" => Ok(Actions::ALL),
+            _ => text
+                .parse::<Action>()
+                .map(Actions::of)
+                .map_err(|error| format!("{text:?} is none: {error}")),
+        });
+        Rule {
+            who,
+            repositories,
+            actions: actions.into_iter().fold(Actions::NONE, Actions::union),
+            origin: table.origin(),
         }
-        let why = "must be a table; write [[access]] and the rule's keys below";
-        let problem = Problem::of_key(NAME.to_owned(), lines.origin(start), why);
-        problems.push(problem);
-        None
-    };
-    tables.iter().filter_map(read).collect()
-}
-
-fn read_rule(
-    table: &DeTable<'_>,
-    start: usize,
-    lines: &Lines<'_>,
-    problems: &mut Vec<Problem>,
-) -> Option<Rule> {
-    let before = problems.len();
-    for key in table.keys() {
-        if !KEYS.contains(&key.get_ref().as_ref()) {
-            problems.push(unknown(key, lines));
-        }
-    }
-    let mut reader = Reader {
-        table,
-        start,
-        lines,
-        problems,
-    };
-    let who = reader.list("who", Subject::parse);
-    let repositories = reader.list("repositories", |text| {
-        Glob::parse(text).map_err(|error| format!("{text:?} {error}"))
-    });
-    let actions = reader.list("actions", |text| match text {
-        "*" => Ok(Actions::ALL),
-        _ => text
-            .parse::<Action>()
-            .map(Actions::of)
-            .map_err(|error| format!("{text:?} is none: {error}")),
-    });
-    (problems.len() == before).then(|| Rule {
-        who,
-        repositories,
-        actions: actions.into_iter().fold(Actions::NONE, Actions::union),
-        origin: lines.origin(start).to_string(),
     })
 }
 
-fn unknown(key: &Spanned<Cow<'_, str>>, lines: &Lines<'_>) -> Problem {
-    let name = key.get_ref();
-    let why = match nearest(name, KEYS.into_iter().map(str::to_owned)) {
-        Some(near) => format!("no such key; did you mean {near}?"),
-        None => format!("no such key; a rule has {}", KEYS.join(", ")),
-    };
-    let path = format!("{NAME}.{}", shorten(name));
-    Problem::of_key(path, lines.origin(key.span().start), why)
-}
-
-/// Reads the keys of one rule.
-struct Reader<'a> {
-    table: &'a DeTable<'a>,
-    start: usize,
-    lines: &'a Lines<'a>,
-    problems: &'a mut Vec<Problem>,
-}
-
-impl Reader<'_> {
-    /// A list of texts, or one text; each of them parsed.
-    fn list<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
-        let found = self.table.iter().find(|(key, _)| key.get_ref() == name);
-        let Some((_, value)) = found else {
-            return self.problem(name, self.start, "is missing");
-        };
-        let start = value.span().start;
-        let texts: Option<Vec<&str>> = match value.get_ref() {
-            DeValue::String(text) => Some(vec![text]),
-            DeValue::Array(items) => items.iter().map(|item| item.get_ref().as_str()).collect(),
-            _ => None,
-        };
-        match texts {
-            None => self.problem(name, start, "must be a list of texts"),
-            Some(texts) if texts.is_empty() => {
-                self.problem(name, start, "must hold at least one entry")
-            }
-            Some(texts) if texts.len() > ENTRIES_MAX => {
-                let why = format!("must not hold more than {ENTRIES_MAX} entries");
-                self.problem(name, start, &why)
-            }
-            Some(texts) => match texts.into_iter().map(parse).collect() {
-                Ok(values) => values,
-                Err(why) => self.problem(name, start, &why),
-            },
-        }
-    }
-
-    fn problem<T>(&mut self, name: &str, at: usize, why: &str) -> Vec<T> {
-        let origin = self.lines.origin(at);
-        let problem = Problem::of_key(format!("{NAME}.{name}"), origin, why);
-        self.problems.push(problem);
-        Vec::new()
+/// A rule as it is shown.
+pub(super) fn show(rule: &Rule) -> Shown {
+    let actions = rule.actions.names();
+    Shown {
+        origin: rule.origin.clone(),
+        entries: vec![
+            ("who", Entry::texts(&rule.who)),
+            ("repositories", Entry::texts(&rule.repositories)),
+            ("actions", Entry::texts(&actions)),
+        ],
     }
 }
 

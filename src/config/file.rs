@@ -7,11 +7,12 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::access;
 use super::error::{Origin, Problem, shorten};
 use super::load::Layer;
 use super::settings::{KEYS, SECTIONS};
 use super::suggest::nearest;
+use super::tables::Kind;
+use super::{access, policy};
 
 /// The largest file that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -38,7 +39,7 @@ pub(super) fn read(path: &Path) -> Result<String, Problem> {
 
 /// After so many mistakes the rest of a file is not looked at: each costs a search for its line and
 /// for the nearest name.
-const PROBLEMS_MAX: usize = 20;
+pub(super) const PROBLEMS_MAX: usize = 20;
 
 /// The keys and values of `text`, which stands in the file called `name`.
 pub(super) fn parse(text: &str, name: &str) -> Layer {
@@ -67,11 +68,9 @@ pub(super) fn parse(text: &str, name: &str) -> Layer {
         }
     };
     for (section, value) in document.get_ref() {
-        if section.get_ref() == access::NAME {
-            layer.access = access::read(value, &lines, &mut layer.problems);
-            continue;
+        if !read_tables(section.get_ref(), value, &lines, &mut layer) {
+            read_section(section, value, &lines, &mut layer);
         }
-        read_section(section, value, &lines, &mut layer);
         if layer.problems.len() >= PROBLEMS_MAX {
             break;
         }
@@ -82,6 +81,36 @@ pub(super) fn parse(text: &str, name: &str) -> Layer {
         _ => 0,
     });
     layer
+}
+
+/// What can stand in a file besides sections: tables that come in lists.
+pub(super) const TABLES: [&Kind; 4] = [
+    &access::KIND,
+    &policy::RETENTION,
+    &policy::QUOTA,
+    &policy::IMMUTABLE,
+];
+
+/// Whether it was a list of tables, which were read.
+fn read_tables(
+    name: &str,
+    value: &Spanned<DeValue<'_>>,
+    lines: &Lines<'_>,
+    layer: &mut Layer,
+) -> bool {
+    let problems = &mut layer.problems;
+    if name == access::KIND.name {
+        layer.access = access::read(value, lines, problems);
+    } else if name == policy::RETENTION.name {
+        layer.policy.retention = policy::read_retention(value, lines, problems);
+    } else if name == policy::QUOTA.name {
+        layer.policy.quotas = policy::read_quotas(value, lines, problems);
+    } else if name == policy::IMMUTABLE.name {
+        layer.policy.immutable = policy::read_immutable(value, lines, problems);
+    } else {
+        return false;
+    }
+    true
 }
 
 /// Whether a text that is no TOML is what `registry serve` takes: its first key is the version.
@@ -151,14 +180,15 @@ fn read_key(
 fn unknown_section(name: &str, value: &DeValue<'_>, origin: Origin) -> Problem {
     let short = shorten(name);
     if value.is_table() || value.is_array() {
-        let sections = SECTIONS.iter().map(|(known, _)| (*known).to_owned());
-        let why = nearest(name, sections).map_or_else(
-            || {
-                let all: Vec<&str> = SECTIONS.iter().map(|(known, _)| *known).collect();
-                format!("no such section; the sections are {}", all.join(", "))
-            },
-            |near| format!("no such section; did you mean [{near}]?"),
-        );
+        let sections = SECTIONS.iter().map(|(known, _)| *known);
+        let all: Vec<&str> = sections.chain(TABLES.map(|kind| kind.name)).collect();
+        let why = match nearest(name, all.iter().map(|known| (*known).to_owned())) {
+            None => format!("no such section; the sections are {}", all.join(", ")),
+            Some(near) if TABLES.iter().any(|kind| kind.name == near) => {
+                format!("no such section; did you mean [[{near}]]?")
+            }
+            Some(near) => format!("no such section; did you mean [{near}]?"),
+        };
         Problem::of_key(format!("[{short}]"), origin, why)
     } else {
         Problem::of_key(short, origin, unknown(name, name))

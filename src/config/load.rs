@@ -9,6 +9,7 @@ use super::suggest::nearest;
 use super::value::Value;
 use super::{Key, Settings, credentials, file, rules};
 use crate::auth::Rule;
+use crate::registry::policy;
 
 /// The variable that names the configuration file, where `--config` does not.
 pub const CONFIG_VARIABLE: &str = "CORACLE_CONFIG";
@@ -115,14 +116,17 @@ impl Effective {
             .collect();
         let mut all_problems = problems;
         let mut all_rules = Vec::new();
+        let mut policy = policy::Rules::default();
         for layer in layers {
             let Layer {
                 values,
                 access,
+                policy: own,
                 problems,
             } = layer;
             all_problems.extend(problems);
             all_rules.extend(access);
+            policy.extend(own);
             for (index, value, origin) in values {
                 effective[index] = (value, origin);
             }
@@ -136,6 +140,7 @@ impl Effective {
             Problem::of_source(Origin::Default, why)
         })?;
         settings.access = all_rules;
+        settings.policy = policy;
         Ok(Self {
             settings,
             file,
@@ -176,6 +181,8 @@ pub(super) struct Layer {
     pub(super) values: Vec<(usize, Value, Origin)>,
     /// The `[[access]]` tables; only a file has them.
     pub(super) access: Vec<Rule>,
+    /// The other tables.
+    pub(super) policy: policy::Rules,
     /// What is wrong in the source.
     pub(super) problems: Vec<Problem>,
 }

@@ -1,9 +1,10 @@
 //! The table of settings as text: a commented file, the effective values, the README's table.
 
+use super::file::TABLES;
 use super::load::Effective;
 use super::settings::SECTIONS;
-use super::{Key, Origin, Value};
-use crate::auth::Rule;
+use super::tables::{Kind, Shown};
+use super::{Key, Origin, Value, access, policy};
 
 /// Columns of a comment in the commented file.
 const COMMENT_COLUMNS: usize = 96;
@@ -35,8 +36,10 @@ pub fn default_toml() -> String {
             });
         }
     }
-    lines.push(String::new());
-    lines.push(super::access::EXAMPLE.trim_end().to_owned());
+    for kind in TABLES {
+        lines.push(String::new());
+        lines.push(kind.example.trim_end().to_owned());
+    }
     text_of(&lines)
 }
 
@@ -81,21 +84,22 @@ impl Effective {
                 lines.push(format!("{setting:<42} # {origin}"));
             }
         }
-        for rule in &self.settings.access {
-            lines.push(String::new());
-            lines.push(format!("{:<42} # {}", "[[access]]", rule.origin));
-            let [who, repositories, actions] = lists(rule).map(|(name, texts)| {
-                let quoted = texts.iter().map(|text| super::value::quote(text));
-                format!("{name} = {}", super::value::list(quoted))
-            });
-            lines.extend([who, repositories, actions]);
+        for (kind, tables) in self.tables() {
+            for table in tables {
+                lines.push(String::new());
+                let head = format!("[[{}]]", kind.name);
+                lines.push(format!("{head:<42} # {}", table.origin));
+                let entries = table.entries.iter();
+                lines.extend(entries.map(|(name, entry)| format!("{name} = {}", entry.to_toml())));
+            }
         }
         text_of(&lines)
     }
 
     /// The effective values as JSON: an object a section; for each key `value` (numbers in the
-    /// key's unit), `from` (`default`, `file`, `environment`, `flag`) and `where`. `access` is the
-    /// list of rules, each with its lists and its `where`.
+    /// key's unit), `from` (`default`, `file`, `environment`, `flag`) and `where`. `access`,
+    /// `retention`, `quota` and `immutable` are lists of tables, each with its keys (bytes are a
+    /// number) and its `where`.
     pub fn to_json(&self) -> serde_json::Value {
         let sections = SECTIONS.iter().map(|(section, _)| {
             let keys = self.section(section).map(|(key, value, origin)| {
@@ -112,41 +116,45 @@ impl Effective {
             )
         });
         let mut all: serde_json::Map<_, _> = sections.collect();
-        let rules = self.settings.access.iter().map(|rule| {
-            let lists = lists(rule).into_iter();
-            let mut entry: serde_json::Map<_, _> = lists
-                .map(|(name, texts)| (name.to_owned(), texts.into()))
-                .collect();
-            entry.insert("where".to_owned(), rule.origin.clone().into());
-            serde_json::Value::Object(entry)
-        });
-        all.insert(super::access::NAME.to_owned(), rules.collect());
+        for (kind, tables) in self.tables() {
+            let tables = tables.into_iter().map(|table| {
+                let entries = table.entries.iter();
+                let mut object: serde_json::Map<_, _> = entries
+                    .map(|(name, entry)| ((*name).to_owned(), entry.to_json()))
+                    .collect();
+                object.insert("where".to_owned(), table.origin.into());
+                serde_json::Value::Object(object)
+            });
+            all.insert(kind.name.to_owned(), tables.collect());
+        }
         serde_json::Value::Object(all)
+    }
+
+    /// The tables of each kind, in the order of [`TABLES`].
+    fn tables(&self) -> [(&'static Kind, Vec<Shown>); 4] {
+        let (rules, own) = (&self.settings.access, &self.settings.policy);
+        let [by_access, by_retention, by_quota, by_immutable] = TABLES;
+        [
+            (by_access, rules.iter().map(access::show).collect()),
+            (
+                by_retention,
+                own.retention.iter().map(policy::show_retention).collect(),
+            ),
+            (
+                by_quota,
+                own.quotas.iter().map(policy::show_quota).collect(),
+            ),
+            (
+                by_immutable,
+                own.immutable.iter().map(policy::show_immutable).collect(),
+            ),
+        ]
     }
 
     fn section(&self, section: &str) -> impl Iterator<Item = (&'static Key, &Value, &Origin)> {
         self.entries()
             .filter(move |(key, ..)| key.section == section)
     }
-}
-
-/// A rule's lists, each with its key.
-fn lists(rule: &Rule) -> [(&'static str, Vec<String>); 3] {
-    [
-        ("who", rule.who.iter().map(ToString::to_string).collect()),
-        (
-            "repositories",
-            rule.repositories.iter().map(ToString::to_string).collect(),
-        ),
-        (
-            "actions",
-            rule.actions
-                .names()
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
-        ),
-    ]
 }
 
 fn names(key: &Key) -> String {

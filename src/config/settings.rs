@@ -15,6 +15,7 @@ use crate::auth::{CertificateUser, Challenge, Rule};
 use crate::http::Listen;
 use crate::http::tls::{ClientAuth, MinimumVersion};
 use crate::logging::Format;
+use crate::registry::policy;
 use crate::store::catalog::Durability;
 
 const KIB: u64 = 1 << 10;
@@ -54,6 +55,8 @@ macro_rules! settings {
             $( $(#[doc = $section_doc])+ pub $section: $Section, )+
             /// The rules of the `[[access]]` tables, in their order.
             pub access: Vec<Rule>,
+            /// The rules of the `[[retention]]`, `[[quota]]` and `[[immutable]]` tables.
+            pub policy: policy::Rules,
         }
 
         $(
@@ -92,6 +95,7 @@ macro_rules! settings {
                         $( $name: <$type as FromValue>::from_value(values.next()?)?, )+
                     }, )+
                     access: Vec::new(),
+                    policy: policy::Rules::default(),
                 })
             }
         }
@@ -256,6 +260,15 @@ settings! {
         /// How long content that nothing refers to is kept after a client has sent, mounted or
         /// found it: as long as a push may take.
         grace_seconds: Duration = "3600", seconds(1, 365 * DAY);
+    }
+    /// Rules about content, which stand in `[[retention]]`, `[[quota]]` and `[[immutable]]` tables:
+    /// how often something is done about them.
+    housekeeping: Housekeeping {
+        /// How often what is kept no longer is removed.
+        retention_seconds: Duration = "3600",
+            Kind::Seconds(Bounds::within(1, 30 * DAY).or_zero("only by `coracle retention run`"));
+        /// How often pulls are written down, which are counted in memory until then.
+        pulls_seconds: Duration = "300", seconds(1, DAY);
     }
     /// What a manifest may hold.
     manifests: Manifests {

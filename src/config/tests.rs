@@ -318,8 +318,8 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
         (
             "[zebra]\n",
             "[zebra] in coracle.toml:1: no such section; the sections are server, tls, \
-             storage, uploads, scrub, auth, token, delete, undo, gc, manifests, listing, \
-             referrers, limits, log",
+             storage, uploads, scrub, auth, token, delete, undo, gc, housekeeping, manifests, \
+             listing, referrers, limits, log, access, retention, quota, immutable",
         ),
         (
             "log = 3\n",
@@ -328,6 +328,22 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
     ];
     for (text, expected) in cases {
         assert_eq!(toml_error(text), expected);
+    }
+}
+
+/// The commented examples of tables are what they say once the comment signs are gone.
+#[test]
+fn the_examples_of_tables_can_be_used() {
+    for kind in file::TABLES {
+        let head = format!("[[{}]]", kind.name);
+        let lines = kind
+            .example
+            .lines()
+            .map(|line| line.trim_start_matches("# "));
+        let table: Vec<&str> = lines.skip_while(|line| *line != head).collect();
+        let text = table.join("\n").replace("\n#\n", "\n\n");
+        let settings = parse_toml(&text).unwrap();
+        assert_ne!(settings, Settings::default(), "{text}");
     }
 }
 

@@ -8,8 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// The longest answer that is taken, in bytes.
-const RESPONSE_BYTES_MAX: u64 = 16 << 20;
+/// The longest answer that is taken, in bytes: a hundred thousand items of a report.
+const RESPONSE_BYTES_MAX: u64 = 128 << 20;
 
 /// How long the server may be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -24,8 +24,23 @@ pub fn request_unix(
     target: &str,
     body: &[u8],
 ) -> io::Result<(u16, Vec<u8>)> {
+    request_unix_within(socket, method, target, body, SILENCE_MAX)
+}
+
+/// As [`request_unix`], for what may take the server as long as `silence`.
+///
+/// # Errors
+/// Nobody listens on the socket, or what comes back is no HTTP; of kind `TimedOut` when nothing
+/// came back.
+pub fn request_unix_within(
+    socket: &Path,
+    method: &str,
+    target: &str,
+    body: &[u8],
+    silence: Duration,
+) -> io::Result<(u16, Vec<u8>)> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(SILENCE_MAX))?;
+    stream.set_read_timeout(Some(silence))?;
     stream.set_write_timeout(Some(SILENCE_MAX))?;
     let head = format!(
         "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
@@ -35,8 +50,15 @@ pub fn request_unix(
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
     let mut answer = Vec::new();
-    stream.take(RESPONSE_BYTES_MAX).read_to_end(&mut answer)?;
-    parse(&answer)
+    let mut stream = stream.take(RESPONSE_BYTES_MAX);
+    match stream.read_to_end(&mut answer) {
+        Ok(_) => parse(&answer),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("the server has not answered within {silence:?}; it may still be at work"),
+        )),
+        Err(error) => Err(error),
+    }
 }
 
 fn parse(answer: &[u8]) -> io::Result<(u16, Vec<u8>)> {

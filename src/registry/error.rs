@@ -3,7 +3,11 @@
 use std::fmt;
 use std::io;
 
-use crate::oci::{Digest, ManifestError, Reference, RepositoryName};
+use super::manifests::TIME_TO_LIVE;
+use super::policy::Excess;
+use crate::clock::life::LifeError;
+use crate::clock::rfc3339;
+use crate::oci::{Digest, ManifestError, Reference, RepositoryName, Tag};
 use crate::store;
 use crate::store::blobs::{UploadError, UploadId};
 
@@ -88,6 +92,31 @@ pub enum Error {
         /// The bound, in bytes.
         limit: u64,
     },
+    /// A quota has no room for it.
+    QuotaExceeded(Excess),
+    /// A tag that never moves would be moved or removed.
+    TagImmutable {
+        /// The tag.
+        tag: Tag,
+        /// What it stays on.
+        digest: Digest,
+        /// Where the rule was written.
+        origin: String,
+    },
+    /// The annotation of a manifest that gives its tags a time to live is none.
+    TimeToLiveInvalid {
+        /// What it says.
+        found: String,
+        /// Why that is none.
+        error: LifeError,
+    },
+    /// The clock is wrong, so that nothing is removed for its age.
+    ClockWrong {
+        /// What it says, in milliseconds since 1970.
+        now: i64,
+        /// Before which it cannot be.
+        earliest: i64,
+    },
     /// Deleting is switched off.
     DeleteDisabled,
     /// The content could not be read from whoever sends it.
@@ -168,6 +197,27 @@ impl fmt::Display for Error {
                     "the blob is larger than {limit} bytes, the most that is accepted"
                 )
             }
+            Self::QuotaExceeded(excess) => excess.fmt(f),
+            Self::TagImmutable {
+                tag,
+                digest,
+                origin,
+            } => write!(
+                f,
+                "tag {tag} never moves and is never removed (immutable in {origin}); it stays on \
+                 {digest}, use another tag"
+            ),
+            Self::TimeToLiveInvalid { found, error } => write!(
+                f,
+                "the annotation {TIME_TO_LIVE} is {found:?} and {error}; correct it or leave it out"
+            ),
+            Self::ClockWrong { now, earliest } => write!(
+                f,
+                "the clock says {}, and it cannot be before {}: nothing is removed for its age \
+                 until the clock is right",
+                rfc3339(*now),
+                rfc3339(*earliest)
+            ),
             Self::DeleteDisabled => f.write_str("deleting is switched off (delete.enabled)"),
             Self::Source(error) => write!(f, "the content could not be received: {error}"),
             Self::Store(error) => error.fmt(f),

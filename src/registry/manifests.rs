@@ -2,14 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use super::{Error, Registry};
+use super::policy::Rules;
+use super::{Error, Registry, immutable, quotas};
+use crate::clock::Life;
 use crate::oci::{
     Algorithm, Descriptor, Digest, Manifest, ManifestKind, MediaType, Reference, RepositoryName,
     Tag,
 };
 use crate::store::Error as StoreError;
-use crate::store::catalog::{ManifestFacts, ManifestRow, NewManifest, ReadTx, ReferenceKind};
+use crate::store::catalog::{
+    ManifestFacts, ManifestRow, NewManifest, ReadTx, ReferenceKind, WriteTx,
+};
 use crate::store::space::Claim;
+
+/// The annotation of a manifest that says how long its tags live after a push: `90s`, `12h`, `30d`.
+pub const TIME_TO_LIVE: &str = "io.coracle.ttl";
+
+/// So much of a value that is wrong is said.
+const FOUND_CHARACTERS_MAX: usize = 60;
 
 /// The most times that a tag is looked up anew because manifests are being taken.
 const LOOKS_MAX: usize = 3;
@@ -99,7 +109,8 @@ impl Registry {
     /// # Errors
     /// [`Error::ManifestInvalid`], [`Error::ManifestTooLarge`],
     /// [`Error::ManifestReferencesTooMany`], [`Error::ManifestReferencesMissing`],
-    /// [`Error::DigestMismatch`], [`Error::Store`].
+    /// [`Error::DigestMismatch`], [`Error::TimeToLiveInvalid`], [`Error::QuotaExceeded`],
+    /// [`Error::TagImmutable`], [`Error::Store`].
     pub fn push_manifest(
         &self,
         repository: &RepositoryName,
@@ -120,6 +131,7 @@ impl Registry {
         tags.dedup();
         let manifest = Manifest::parse(&bytes, content_type).map_err(Error::ManifestInvalid)?;
         let references = self.references(&manifest)?;
+        let life = time_to_live(&manifest)?;
         let required = if self.options.references_check {
             required(&manifest)
         } else {
@@ -132,28 +144,23 @@ impl Registry {
         self.lease(&digest);
         let repository = repository.clone();
         let actor = actor.map(str::to_owned);
+        let rules = self.policy();
         self.catalog.write(move |tx| {
             tx.set_actor(actor);
             let missing = missing(tx, &repository, &required)?;
             if !missing.is_empty() {
                 return Err(Error::ManifestReferencesMissing { digests: missing });
             }
-            tx.put_manifest(
-                &repository,
-                &NewManifest {
-                    digest,
-                    media_type: &manifest.media_type,
-                    bytes: &bytes,
-                    artifact_type: manifest.artifact_type.as_deref(),
-                    annotations: &manifest.annotations,
-                    subject: manifest.subject,
-                    references: &references,
-                },
-            )?;
-            for tag in &tags {
-                tx.set_tag(&repository, tag, &digest, None)?;
-            }
-            Ok(())
+            let new = NewManifest {
+                digest,
+                media_type: &manifest.media_type,
+                bytes: &bytes,
+                artifact_type: manifest.artifact_type.as_deref(),
+                annotations: &manifest.annotations,
+                subject: manifest.subject,
+                references: &references,
+            };
+            store(tx, &rules, &repository, &new, &tags, life)
         })?;
         Ok(pushed)
     }
@@ -173,7 +180,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::DeleteDisabled`], [`Error::NameUnknown`], [`Error::ManifestUnknown`],
-    /// [`Error::Store`].
+    /// [`Error::TagImmutable`], [`Error::Store`].
     pub fn delete_manifest(
         &self,
         repository: &RepositoryName,
@@ -183,11 +190,16 @@ impl Registry {
         self.require_delete()?;
         let (name, target) = (repository.clone(), reference.clone());
         let (actor, removal) = (actor.map(str::to_owned), self.removal());
+        let rules = self.policy();
         let found = self.catalog.write(move |tx| {
             tx.set_actor(actor);
             match &target {
-                Reference::Tag(tag) => tx.delete_tag(&name, tag),
+                Reference::Tag(tag) => {
+                    immutable::may_remove(tx, &rules, &name, tag)?;
+                    Ok::<_, Error>(tx.delete_tag(&name, tag)?)
+                }
                 Reference::Digest(digest) => {
+                    immutable::may_remove_manifest(tx, &rules, &name, digest)?;
                     Ok(tx.remove_manifest(&name, digest, removal)?.is_some())
                 }
             }
@@ -219,6 +231,41 @@ impl Registry {
             });
         }
         Ok(references)
+    }
+}
+
+/// Writes a manifest and its tags, if rules about content allow it.
+fn store(
+    tx: &mut WriteTx<'_>,
+    rules: &Rules,
+    repository: &RepositoryName,
+    manifest: &NewManifest<'_>,
+    tags: &[Tag],
+    life: Option<Life>,
+) -> Result<(), Error> {
+    for tag in tags {
+        immutable::may_set(tx, rules, repository, tag, &manifest.digest)?;
+    }
+    quotas::admit_manifest(tx, rules, repository, manifest, tags)?;
+    tx.put_manifest(repository, manifest)?;
+    let end = life.map(|life| tx.now() + life.duration());
+    for tag in tags {
+        tx.set_tag(repository, tag, &manifest.digest, end)?;
+    }
+    Ok(())
+}
+
+/// How long the manifest says that its tags live.
+fn time_to_live(manifest: &Manifest) -> Result<Option<Life>, Error> {
+    let Some(text) = manifest.annotations.get(TIME_TO_LIVE) else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(life) => Ok(Some(life)),
+        Err(error) => Err(Error::TimeToLiveInvalid {
+            found: text.chars().take(FOUND_CHARACTERS_MAX).collect(),
+            error,
+        }),
     }
 }
 

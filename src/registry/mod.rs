@@ -12,14 +12,19 @@ pub mod copies;
 mod error;
 pub mod gc;
 pub mod history;
+mod immutable;
 mod inspect;
 mod leases;
 pub mod manifests;
+pub mod policy;
 mod progress;
+pub mod pulls;
 mod pushing;
+mod quotas;
 pub mod referrers;
 mod removals;
 pub mod restore;
+pub mod retention;
 pub mod scrub;
 pub mod sweep;
 pub mod tags;
@@ -27,7 +32,7 @@ pub mod tags;
 pub(crate) mod tests;
 pub mod upload;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use error::Error;
@@ -35,9 +40,11 @@ pub use progress::{Counted, Progress, Tell};
 
 use self::ages::ClockWatch;
 use self::leases::Leases;
+use self::policy::Rules;
+use self::pulls::Pulls;
 use self::pushing::Pushing;
 use self::removals::Removals;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
 use crate::store::catalog::{BlobRow, Catalog, Removal, Totals};
@@ -100,6 +107,8 @@ pub struct Registry {
     space: Arc<Space>,
     removals: Removals,
     options: Options,
+    policy: RwLock<Arc<Rules>>,
+    pulls: Pulls,
 }
 
 /// What a row takes in the catalog beyond the content that it holds, with its indexes, in bytes.
@@ -126,16 +135,8 @@ impl<T> Page<T> {
 impl Registry {
     /// The registry over `catalog` and `blobs`, which must belong together.
     pub fn new(catalog: Arc<Catalog>, blobs: Arc<dyn BlobStore>, options: Options) -> Self {
-        Self::with_clock(catalog, blobs, options, Arc::new(SystemClock))
-    }
-
-    /// The same with the clock of the catalog.
-    pub fn with_clock(
-        catalog: Arc<Catalog>,
-        blobs: Arc<dyn BlobStore>,
-        options: Options,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+        let pulls = Pulls::new(Arc::clone(catalog.clock()));
+        let clock = Arc::clone(catalog.clock());
         let all_until = clock.steady() + options.start_wait;
         Self {
             catalog,
@@ -149,7 +150,31 @@ impl Registry {
             space: Space::unlimited(),
             removals: Removals::default(),
             options,
+            policy: RwLock::default(),
+            pulls,
         }
+    }
+
+    /// Puts these rules about content in force, whatever comes of it.
+    ///
+    /// # Errors
+    /// The catalog cannot be read or written. What repositories under a shared quota hold is then
+    /// counted by the first push that needs it.
+    pub fn set_policy(&self, rules: Rules) -> Result<(), store::Error> {
+        let rules = Arc::new(rules);
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&rules);
+        quotas::add_groups(&self.catalog, &rules)
+    }
+
+    /// The rules about content.
+    pub fn policy(&self) -> Arc<Rules> {
+        let policy = self.policy.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&policy)
+    }
+
+    /// The pulls since they were last written.
+    pub const fn pulls(&self) -> &Pulls {
+        &self.pulls
     }
 
     /// The same, where pushes leave a reserve of `space` free. The blobs take their room from it

@@ -7,11 +7,12 @@ use std::cell::RefCell;
 use std::io::Read;
 use std::sync::Arc;
 
+use super::quotas::{self, Room};
 use super::{Error, Registry};
 use crate::oci::{Algorithm, Digest, RepositoryName};
 use crate::store::blobs::{FinishError, Upload, UploadId, UploadKey};
 use crate::store::catalog::BlobRow;
-use crate::store::{Error as StoreError, ErrorKind, StoredBlob, content};
+use crate::store::{ErrorKind, StoredBlob, content};
 
 /// Bytes moved at a time from the client to the store.
 const COPY_BYTES: usize = 256 << 10;
@@ -34,12 +35,14 @@ impl Registry {
     /// Starts an upload session that expects `algorithm`.
     ///
     /// # Errors
-    /// [`Error::UploadsTooMany`], [`Error::Store`].
+    /// [`Error::UploadsTooMany`], [`Error::QuotaExceeded`] when there is no room for a byte more,
+    /// [`Error::Store`].
     pub fn start_upload(
         &self,
         repository: &RepositoryName,
         algorithm: Algorithm,
     ) -> Result<UploadId, Error> {
+        self.room(repository, None)?.check(1)?;
         self.require_room(0)?;
         let id = UploadId::random()?;
         let key = UploadKey {
@@ -66,7 +69,8 @@ impl Registry {
     ///
     /// # Errors
     /// Those of a claim; [`Error::OffsetMismatch`] and [`Error::SizeMismatch`], after which the
-    /// session is as before; [`Error::BlobTooLarge`], [`Error::Source`], [`Error::Store`].
+    /// session is as before; so it is after [`Error::QuotaExceeded`]; [`Error::BlobTooLarge`],
+    /// [`Error::Source`], [`Error::Store`].
     pub fn append(
         &self,
         key: &UploadKey,
@@ -74,7 +78,8 @@ impl Registry {
         source: &mut dyn Read,
     ) -> Result<u64, Error> {
         let mut upload = self.claim(key)?;
-        self.receive(&key.id, upload.as_mut(), chunk, source)?;
+        let room = self.room(&key.repository, None)?;
+        self.receive(&key.id, upload.as_mut(), chunk, source, &room)?;
         upload.checkpoint()?;
         Ok(upload.offset())
     }
@@ -83,7 +88,8 @@ impl Registry {
     ///
     /// # Errors
     /// Those of [`append`](Self::append), after which the session is as before;
-    /// [`Error::DigestMismatch`], after which it is gone.
+    /// [`Error::DigestMismatch`], after which it is gone, and so it may be after
+    /// [`Error::QuotaExceeded`], when others took the room meanwhile.
     pub fn finish_upload(
         &self,
         key: &UploadKey,
@@ -92,7 +98,8 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), Error> {
         let mut upload = self.claim(key)?;
-        self.receive(&key.id, upload.as_mut(), chunk, source)?;
+        let room = self.room(&key.repository, Some(digest))?;
+        self.receive(&key.id, upload.as_mut(), chunk, source, &room)?;
         let admitted = self.admit(&key.repository, upload, digest);
         // When the store failed, the session may be back at what was acknowledged.
         if !matches!(admitted, Err(Error::Store(_))) {
@@ -105,7 +112,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::DigestMismatch`], [`Error::UploadsTooMany`], [`Error::BlobTooLarge`],
-    /// [`Error::Source`], [`Error::Store`].
+    /// [`Error::QuotaExceeded`], [`Error::Source`], [`Error::Store`].
     pub fn push_blob(
         &self,
         repository: &RepositoryName,
@@ -113,6 +120,7 @@ impl Registry {
         source: &mut dyn Read,
         digest: &Digest,
     ) -> Result<(), Error> {
+        let room = self.room(repository, Some(digest))?;
         let key = UploadKey {
             repository: repository.clone(),
             id: UploadId::random()?,
@@ -122,7 +130,7 @@ impl Registry {
             .start_anonymous_upload(digest.algorithm())
             .map_err(|error| Error::of_upload(error, &key.id))?;
         self.note_upload(&key);
-        let pushed = self.push_in_one(&key, upload, length, source, digest);
+        let pushed = self.push_in_one(&key, upload, length, source, digest, &room);
         self.pushing.end(repository, &key.id);
         pushed
     }
@@ -134,12 +142,13 @@ impl Registry {
         length: Option<u64>,
         source: &mut dyn Read,
         digest: &Digest,
+        room: &Room,
     ) -> Result<(), Error> {
         let chunk = Chunk {
             range: None,
             length,
         };
-        self.receive(&key.id, upload.as_mut(), chunk, source)?;
+        self.receive(&key.id, upload.as_mut(), chunk, source, room)?;
         self.admit(&key.repository, upload, digest)
     }
 
@@ -157,7 +166,7 @@ impl Registry {
     /// not hold it (or does not exist): the client uploads instead.
     ///
     /// # Errors
-    /// [`Error::Store`].
+    /// [`Error::QuotaExceeded`], [`Error::Store`].
     pub fn mount(
         &self,
         repository: &RepositoryName,
@@ -168,15 +177,16 @@ impl Registry {
         if !self.holds(&from, &digest)? {
             return Ok(false);
         }
+        let rules = self.policy();
         let _room = self.claim_row(0)?;
         self.catalog.write(move |tx| {
-            let held = tx
-                .repository_blob(&from, &digest)?
-                .is_some_and(|row| !row.quarantined);
-            if held {
-                tx.link_blob(&repository, &digest)?;
-            }
-            Ok(held)
+            let row = tx.repository_blob(&from, &digest)?;
+            let Some(row) = row.filter(|row| !row.quarantined) else {
+                return Ok(false);
+            };
+            quotas::admit_blob(tx, &rules, &repository, &digest, row.size)?;
+            tx.link_blob(&repository, &digest)?;
+            Ok(true)
         })
     }
 
@@ -215,9 +225,11 @@ impl Registry {
         upload: &mut dyn Upload,
         chunk: Chunk,
         source: &mut dyn Read,
+        room: &Room,
     ) -> Result<(), Error> {
         let start = upload.length();
         let declared = self.expected_length(id, start, chunk)?;
+        room.check(start.saturating_add(declared.unwrap_or(0)))?;
         if let Some(length) = declared.filter(|length| *length > 0) {
             upload.reserve(length)?;
         }
@@ -228,7 +240,9 @@ impl Registry {
                 if count == 0 {
                     break;
                 }
-                self.check_blob_length(upload.length() + count as u64)?;
+                let length = upload.length() + count as u64;
+                self.check_blob_length(length)?;
+                room.check(length)?;
                 upload.append(&buffer[..count])?;
             }
             Ok::<(), Error>(())
@@ -301,7 +315,7 @@ impl Registry {
             None if !self.catalog.is_unclear() => self.blobs.publish_new(staged)?,
             Some(row) if self.is_sound(digest, row, staged.size())? => {
                 // The bytes are there already; the staged copy goes when it is dropped.
-                return self.link(repository, digest);
+                return self.link(repository, digest, staged.size());
             }
             None | Some(_) => self.blobs.publish(staged)?,
         };
@@ -323,34 +337,36 @@ impl Registry {
         Ok(claimed && content::size(&*self.blobs, digest, &row)? == Some(size))
     }
 
-    fn link(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), Error> {
-        let (repository, digest) = (repository.clone(), *digest);
-        Ok(self
-            .catalog
-            .write(move |tx| tx.link_blob(&repository, &digest))?)
+    fn link(&self, repository: &RepositoryName, digest: &Digest, size: u64) -> Result<(), Error> {
+        let (repository, digest, rules) = (repository.clone(), *digest, self.policy());
+        self.catalog.write(move |tx| {
+            quotas::admit_blob(tx, &rules, &repository, &digest, size)?;
+            Ok(tx.link_blob(&repository, &digest)?)
+        })
     }
 
     fn insert(&self, repository: &RepositoryName, stored: StoredBlob) -> Result<(), Error> {
         let (repository, digest) = (repository.clone(), *stored.digest());
         // What its upload left behind goes here and after the commit, with the last of the two.
         let stored = Arc::new(stored);
-        let own = Arc::clone(&stored);
+        let (own, rules) = (Arc::clone(&stored), self.policy());
         let inserted = self.catalog.write(move |tx| {
+            quotas::admit_blob(tx, &rules, &repository, own.digest(), own.size())?;
             tx.insert_blob(&own)?;
             tx.link_blob(&repository, own.digest())?;
-            Ok::<(), StoreError>(())
+            Ok(())
         });
         drop(stored);
-        if let Err(error) = &inserted
-            && error.kind() == ErrorKind::Full
-        {
-            self.give_back(&digest);
+        match &inserted {
+            Err(Error::QuotaExceeded(_)) => self.give_back(&digest),
+            Err(Error::Store(error)) if error.kind() == ErrorKind::Full => self.give_back(&digest),
+            _ => {}
         }
-        Ok(inserted?)
+        inserted
     }
 
-    /// On a full disk, a blob that got no row must not keep its room from being used. The caller
-    /// holds the digest's lock.
+    /// On a full disk or past a quota, a blob that got no row must not keep its room from being
+    /// used. The caller holds the digest's lock.
     fn give_back(&self, digest: &Digest) {
         let unclaimed = matches!(self.catalog.read(|tx| tx.blob(digest)), Ok(None));
         if unclaimed

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use super::Error;
 use crate::api::jobs::Jobs;
+use crate::api::policy_jobs::PolicyJobs;
 use crate::api::scrub::Scrubber;
 use crate::auth::Authenticator;
 use crate::http::tls::{Tls, TlsWatch};
@@ -22,6 +23,7 @@ pub struct Serving {
     pub(super) control: Option<ControlServer>,
     pub(super) reload: Arc<Vec<ReloadHook>>,
     pub(super) _jobs: Jobs,
+    pub(super) _policy: PolicyJobs,
     pub(super) _scrub: Option<Scrubber>,
     pub(super) _watch: Option<TlsWatch>,
 }

@@ -19,19 +19,26 @@ mod clients;
 mod config;
 mod delete;
 mod docs;
+mod du;
 mod errors;
 mod explain;
 mod fulldisk;
 mod gc;
 mod heal;
+mod history;
+mod immutable;
 mod log;
 mod mount;
 mod powercut;
 mod protocol;
 mod pull;
+mod pulls;
 mod push;
+mod quota;
 mod referrers;
+mod repo;
 mod restart;
+mod retention;
 mod scrub;
 mod start;
 #[allow(
@@ -39,9 +46,11 @@ mod start;
     reason = "a vocabulary: not every word is in use at every time"
 )]
 mod support;
+mod tag;
 mod tags;
 mod tidy;
 mod tls;
 mod tokens;
+mod undelete;
 mod upload;
 mod wire;

@@ -1,246 +1,153 @@
-//! Removing what nothing refers to any more, while others push; deleting what has many tags.
+//! Collection beside pushes: how fast what was removed goes, and what pushes notice of it.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use super::Context;
+use super::upkeep::command;
+use crate::Outcome;
 use crate::client::expect;
-use crate::content::{Blob, INDEX_EMPTY, Image, Random};
-use crate::fill::{TAGGED, tags};
-use crate::fill_images::{BLOBS, catalog, folders};
-use crate::load::{push_image, race, share};
-use crate::measure::{Goal, real, real_len};
+use crate::content::{Blob, Image};
+use crate::fill::removed_images;
+use crate::load::{push_blob, push_image, race, share};
+use crate::measure::{Goal, real};
 use crate::peers::{Door, Kind, Server};
 use crate::report::RowReport;
-use crate::{Outcome, Skipped, work};
 
 const CLIENTS: usize = 8;
-/// How long what was deleted can be brought back here.
-const WINDOW: Duration = Duration::from_secs(1);
+/// Bytes of the layers that are pushed meanwhile.
+const LAYER_BYTES: usize = 8 << 10;
+/// Layers of such an image.
+const LAYERS: usize = 2;
 
-/// Images that are deleted and collected while others are pushed.
+/// Removes manifests and blobs while clients push, and compares the slowest pushes with those of
+/// the same server at rest.
 pub fn collect(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
     let scale = &context.scale;
-    let folder = work::fresh_in(context.folder.path())?;
-    context.start_on(Kind::Coracle, folder.path())?.stop();
-    let filled = catalog(&folder.path().join("data"), scale.images_deleted)?;
-    let settings = folder.path().join("coracle.toml");
+    let folder = context.folder.fresh()?;
+    let rules = folder.path().join("rules.toml");
+    // By command only, so that it is known when; nothing waits for longer than the row takes.
     fs::write(
-        &settings,
-        format!(
-            "[gc]\nenabled = false\ngrace_seconds = {}\n[undo]\nwindow_seconds = {}\n",
-            scale.grace_s,
-            WINDOW.as_secs()
-        ),
+        &rules,
+        "[gc]\nenabled = false\ngrace_seconds = 2\n[undo]\nwindow_seconds = 1\n",
     )?;
+    let open = || context.start_behind(Door::Settings(&rules), Kind::Coracle, folder.path());
+    let first = open()?;
+    let data = first.data().to_owned();
+    // The clock is believed by what was written last.
+    let blob = Blob::new(b"the newest of all".to_vec());
+    push_blob(&mut first.connect()?, "bench/collect", &blob)?;
+    first.stop();
+    let filling = Instant::now();
+    removed_images(&data, scale.removed_manifests)?;
     rustix::fs::sync();
-    let door = Door::Configured(&settings);
-    let server = context.start_behind(door, Kind::Coracle, folder.path())?;
-    let started = Instant::now();
-    let pushes = AtomicU64::new(0);
-    let alone_for = Duration::from_millis(scale.pushes_alone_ms);
-    // The first pushes make the disk and the caches what they are for all others.
-    push_until(&server, scale, &pushes, started + alone_for / 4)?;
-    let alone = push_until(&server, scale, &pushes, Instant::now() + alone_for)?;
-
-    let took = share(server.address, CLIENTS, &filled, |connection, image| {
-        let target = format!("/v2/{}/manifests/{}", image.repository, image.digest);
-        let head = connection.ask("DELETE", &target, &mut |_| {})?;
-        expect(head, 202, "DELETE", &target)?;
-        Ok(())
+    report.notes.push(format!(
+        "filling took {:.0} s; of the 5 blobs of a manifest 4 are inline (1 KiB), 1 is a file",
+        filling.elapsed().as_secs_f64()
+    ));
+    let server = open()?;
+    let window = Duration::from_millis(scale.collect_window_ms);
+    let seed = AtomicUsize::new(0);
+    let at_rest = pushes(&server, &seed, &|started| started.elapsed() < window)?;
+    let going = AtomicBool::new(true);
+    let (found, meanwhile) = thread::scope(|scope| -> Outcome<_> {
+        let pushing = scope.spawn(|| pushes(&server, &seed, &|_| going.load(Ordering::Relaxed)));
+        let collected = command(context, &server, &["gc"]);
+        going.store(false, Ordering::Relaxed);
+        let pushed = pushing.join().map_err(|_| "a client panicked")?;
+        Ok((collected?.0, pushed?))
     })?;
-    let deletes = real_len(filled.len()) / took.as_secs_f64();
-    // What was found before the server started is not known, so it waits for a grace.
-    let ready = (started + Duration::from_secs(scale.grace_s)).max(Instant::now() + WINDOW);
-    thread::sleep(ready.saturating_duration_since(Instant::now()) + Duration::from_millis(200));
-
-    let (told, beside) = collect_beside(context, &server, &pushes)?;
-    let [blobs, manifests, took] = ["blobs", "manifests", "duration_ms"].map(|name| &told[name]);
-    let number = |value: &Value| value.as_u64().ok_or("no number in the report");
-    let (blobs, manifests, took) = (number(blobs)?, number(manifests)?, number(took)?);
-    let all = filled.len() as u64;
-    if (blobs, manifests) != (all * BLOBS as u64, all) {
-        return Err(format!("{blobs} blobs and {manifests} manifests went: {told}").into());
+    let count = |name: &str| found[name].as_u64().unwrap_or(0);
+    let objects = count("blobs") + count("manifests");
+    let wanted = scale.removed_manifests as u64 * 6;
+    if objects < wanted {
+        return Err(format!("{objects} of {wanted} objects were collected: {found}").into());
     }
-    let rate = real(blobs + manifests) / (real(took.max(1)) / 1000.0);
+    let rate = real(objects) * 1000.0 / real(count("duration_ms").max(1));
     report.add("coracle", "objects/s", vec![rate]);
     report.judge(
-        "objects/s removed",
+        "collected beside 8 pushers",
         Some(rate),
         "objects/s",
-        Goal::AtLeast(5_000.0),
+        Goal::AtLeast(5000.0),
     );
-    report.add("deletes", "manifests/s", vec![deletes]);
-    tell_pushes(report, "pushes alone", &alone);
-    tell_pushes(report, "pushes beside", &beside);
+    report.add("pushes at rest", "ms (p99)", vec![at_rest]);
+    report.add("pushes beside it", "ms (p99)", vec![meanwhile]);
     report.judge_ratio(
-        "pushes beside",
-        "pushes alone",
+        "pushes beside it",
+        "pushes at rest",
         "ms (p99)",
         Goal::AtMost(1.5),
     );
-    report.notes.push(format!(
-        "each image has a manifest of 1,000 bytes, a tag, and {BLOBS} blobs of 100 bytes: four \
-         inline, one a file; they were removed with DELETE, stayed in the past for a second, and \
-         were collected by `coracle gc` in {} s while {CLIENTS} clients pushed images of {} layers \
-         of {} bytes",
-        took / 1000,
-        scale.layers,
-        scale.layer_small_bytes
-    ));
     drop(server);
-    if let Err(error) = peer(context, report) {
-        report.fail("docker-registry", &error);
+    match peer(context) {
+        Ok(rate) => report.add("docker-registry, stopped", "objects/s", vec![rate]),
+        Err(error) => report.fail("docker-registry", &error),
     }
     Ok(())
 }
 
-/// Times of pushes, in milliseconds, and over how many seconds they were made.
-struct Pushes {
-    times: Vec<f64>,
-    seconds: f64,
-}
-
-fn tell_pushes(report: &mut RowReport, subject: &str, pushes: &Pushes) {
-    let mut sorted = pushes.times.clone();
-    sorted.sort_by(f64::total_cmp);
-    let at = |part: usize| sorted.get(sorted.len() * part / 100).copied();
-    report.add(subject, "ms (p99)", at(99).into_iter().collect());
-    report.add(subject, "ms (p50)", at(50).into_iter().collect());
-    let rate = real_len(sorted.len()) / pushes.seconds;
-    report.add(subject, "images/s", vec![rate]);
-}
-
-fn push_until(
+/// Pushes images from several clients for as long as is said; the time of the slowest in a
+/// hundred, in milliseconds.
+fn pushes(
     server: &Server,
-    scale: &crate::options::Scale,
-    pushes: &AtomicU64,
-    end: Instant,
-) -> Outcome<Pushes> {
-    push_while(server, scale, pushes, || Instant::now() < end)
-}
-
-/// Clients push new images as long as they are told to.
-fn push_while(
-    server: &Server,
-    scale: &crate::options::Scale,
-    pushes: &AtomicU64,
-    go_on: impl Fn() -> bool + Sync,
-) -> Outcome<Pushes> {
+    seed: &AtomicUsize,
+    go_on: &(dyn Fn(Instant) -> bool + Sync),
+) -> Outcome<f64> {
     let times = Mutex::new(Vec::new());
-    let took = race(server.address, CLIENTS, |_, connection| {
-        while go_on() {
-            let number = pushes.fetch_add(1, Ordering::Relaxed);
-            let image = Image::random(
-                &mut Random::new(40_000 + number),
-                format!("bench/pushed{}", number / 10),
-                format!("v{number}"),
-                scale.layers,
-                scale.layer_small_bytes,
-            );
-            let begun = Instant::now();
-            push_image(connection, &image)?;
-            let took = begun.elapsed().as_secs_f64() * 1000.0;
-            let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
-            times.push(took);
+    let started = Instant::now();
+    race(server.address, CLIENTS, |_, connection| {
+        let mut own = Vec::new();
+        while go_on(started) {
+            let number = seed.fetch_add(1, Ordering::Relaxed) as u64;
+            for image in Image::many(500_000 + number, 1, LAYERS, LAYER_BYTES) {
+                let begun = Instant::now();
+                push_image(connection, &image)?;
+                own.push(begun.elapsed().as_secs_f64() * 1000.0);
+            }
         }
+        times.lock().map_err(|_| "a client panicked")?.extend(own);
         Ok(())
     })?;
-    Ok(Pushes {
-        times: times.into_inner().unwrap_or_else(PoisonError::into_inner),
-        seconds: took.as_secs_f64(),
-    })
+    let mut times = times.into_inner().map_err(|_| "a client panicked")?;
+    times.sort_by(f64::total_cmp);
+    let at = (times.len() * 99 / 100).min(times.len().saturating_sub(1));
+    times
+        .get(at)
+        .copied()
+        .ok_or_else(|| "no image was pushed".into())
 }
 
-/// Collects by the command line of the running server; its report, and the pushes meanwhile.
-fn collect_beside(
-    context: &Context<'_>,
-    server: &Server,
-    pushes: &AtomicU64,
-) -> Outcome<(Value, Pushes)> {
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let collecting = scope.spawn(|| {
-            let told = gc(&context.options.coracle, server.data());
-            over.store(true, Ordering::Relaxed);
-            told
-        });
-        let beside = push_while(server, &context.scale, pushes, || {
-            !over.load(Ordering::Relaxed)
-        });
-        let told = collecting.join().map_err(|_| "the collection panicked")??;
-        Ok((told, beside?))
-    })
-}
-
-fn gc(coracle: &Path, data: &Path) -> Outcome<Value> {
-    let said = Command::new(coracle)
-        .args(["gc", "--json", "--data"])
-        .arg(data)
-        .output()?;
-    if !said.status.success() {
-        let why = String::from_utf8_lossy(&said.stderr).into_owned();
-        return Err(format!("coracle gc ended with {}: {why}", said.status).into());
-    }
-    Ok(serde_json::from_slice(&said.stdout)?)
-}
-
-/// docker-registry, which must be stopped meanwhile.
-fn peer(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
-    let (scale, kind) = (&context.scale, Kind::DockerRegistry);
-    let folder = work::fresh_in(context.folder.path())?;
-    context.start_on(kind, folder.path())?.stop();
-    folders(&folder.path().join("data"), scale.images_deleted_peer)?;
-    rustix::fs::sync();
-    let program = kind.program(&context.options.coracle);
-    let begun = Instant::now();
-    let said = Command::new(&program)
+/// `docker-registry garbage-collect` on images that were deleted, which it does while nothing is
+/// served: objects a second.
+fn peer(context: &Context<'_>) -> Outcome<f64> {
+    let images = Image::many(900, context.scale.peer_images, 4, 1024);
+    let folder = context.folder.fresh()?;
+    let server = context.start_on(Kind::DockerRegistry, folder.path())?;
+    share(server.address, CLIENTS, &images, push_image)?;
+    share(server.address, CLIENTS, &images, |connection, image| {
+        let digest = Blob::new(image.manifest.clone()).digest;
+        let target = format!("/v2/{}/manifests/{digest}", image.repository);
+        let head = connection.ask("DELETE", &target, &mut |_| {})?;
+        expect(head, 202, "DELETE", &target)?;
+        Ok(())
+    })?;
+    server.stop();
+    let program = Kind::DockerRegistry.program(&context.options.coracle);
+    let started = Instant::now();
+    let output = Command::new(program)
         .arg("garbage-collect")
         .arg(folder.path().join("registry.yml"))
-        .output()
-        .map_err(|error| Skipped(format!("{}: {error}", program.display())))?;
-    let took = begun.elapsed().as_secs_f64();
-    let text = String::from_utf8_lossy(&said.stdout);
-    let objects = scale.images_deleted_peer * (BLOBS + 1);
-    let eligible = format!("0 blobs marked, {objects} blobs and 0 manifests eligible");
-    if !said.status.success() || !text.contains(&eligible) {
-        let end: String = text.chars().take(300).collect();
-        return Err(format!("garbage-collect ended with {}: {end}", said.status).into());
+        .output()?;
+    let took = started.elapsed().as_secs_f64();
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("docker-registry garbage-collect failed: {said}").into());
     }
-    report.add(kind.name(), "objects/s", vec![real_len(objects) / took]);
-    report.judge_ratio("coracle", kind.name(), "objects/s", Goal::AtLeast(1.0));
-    report.notes.push(format!(
-        "docker-registry was stopped while it collected {} images of the same blobs, all of them \
-         files there",
-        scale.images_deleted_peer
-    ));
-    Ok(())
-}
-
-/// A manifest that many tags point to is deleted.
-pub fn delete_tagged(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
-    let count = context.scale.tags_deleted;
-    let server = context.start(Kind::Coracle)?;
-    let digest = Blob::new(INDEX_EMPTY.into()).digest;
-    let target = format!("/v2/{TAGGED}/manifests/{digest}");
-    let mut connection = server.connect()?;
-    let mut times = Vec::new();
-    for _ in 0..context.scale.rounds {
-        tags(&server, count)?;
-        let begun = Instant::now();
-        let head = connection.ask("DELETE", &target, &mut |_| {})?;
-        times.push(begun.elapsed().as_secs_f64() * 1000.0);
-        expect(head, 202, "DELETE", &target)?;
-    }
-    report.add("coracle", "ms", times);
-    let median = report.median("coracle", "ms");
-    report.judge("time of the DELETE", median, "ms", Goal::AtMost(10.0));
-    Ok(())
+    // A manifest, a configuration and four layers each.
+    Ok(real(images.len() as u64 * 6) / took)
 }

@@ -11,6 +11,7 @@ mod requests;
 mod size;
 mod start;
 mod tls;
+mod upkeep;
 
 use std::path::Path;
 use std::time::Instant;
@@ -167,7 +168,17 @@ const ROWS: &[Row] = &[
     Row {
         id: "delete-tagged",
         work: "DELETE by digest of a manifest with 10,000 tags",
-        measure: collect::delete_tagged,
+        measure: upkeep::delete_tagged,
+    },
+    Row {
+        id: "upkeep-lists",
+        work: "coracle du and retention plan with 100,000 tags",
+        measure: upkeep::lists,
+    },
+    Row {
+        id: "backup",
+        work: "backup of 5 GB by hard link, twice into one folder",
+        measure: upkeep::backup,
     },
     Row {
         id: "binary-size",

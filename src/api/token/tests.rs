@@ -11,8 +11,9 @@ use crate::api::error::render;
 use crate::auth::TOKEN_PATH;
 use crate::auth::issuer::tests::World;
 use crate::auth::issuer::tests::accounts::user;
-use crate::auth::{Action, Actions, Glob, Policy, Resource, Rule, Subject, Who, WithoutRules};
+use crate::auth::{Action, Actions, Policy, Resource, Rule, Subject, Who, WithoutRules};
 use crate::http::{Body, Headers, Method, Request};
+use crate::oci::Glob;
 
 fn texts(asked: &Asked) -> Vec<String> {
     asked.scopes.iter().map(ToString::to_string).collect()

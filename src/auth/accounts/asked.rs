@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use super::super::action::{Action, Actions};
-use super::super::glob::Glob;
 use super::super::name;
 use super::{AccountError, EXPIRES_MAX, GROUPS_MAX, PATTERNS_MAX};
 use crate::clock::{MADE_AFTER, unix_ms};
+use crate::oci::Glob;
 use crate::store::catalog::NewToken;
 
 /// Names of groups, sorted, each once.

@@ -4,9 +4,9 @@ use std::fmt;
 use std::io;
 
 use super::super::action::ActionError;
-use super::super::glob::GlobError;
 use super::super::name::NameError;
 use super::super::password::hash::PasswordError;
+use crate::oci::glob::GlobError;
 use crate::store;
 
 /// Why something could not be done to accounts.

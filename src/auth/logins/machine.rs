@@ -8,12 +8,12 @@ use subtle::ConstantTimeEq;
 
 use super::Logins;
 use crate::auth::action::Actions;
-use crate::auth::glob::Glob;
 use crate::auth::identity::{Identity, Limit, User, Who};
 use crate::auth::password::known::Memory;
 use crate::auth::secret::{is_machine_secret, machine_secret_hash};
 use crate::clock::unix_ms;
 use crate::logging::{AuditRecord, Event, audit};
+use crate::oci::Glob;
 use crate::store;
 use crate::store::catalog::TokenRow;
 

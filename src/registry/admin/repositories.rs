@@ -5,7 +5,7 @@ use super::{AdminError, PAGE, Target, record, tags};
 use crate::clock::{rfc3339_ms, unix_ms};
 use crate::logging::Event;
 use crate::oci::RepositoryName;
-use crate::registry::{Page, Registry};
+use crate::registry::{Page, Registry, immutable};
 use crate::store::catalog::{Removal, RepositoryRow, WriteTx};
 
 /// Tags that are shown with a repository.
@@ -69,7 +69,9 @@ impl Registry {
         now: bool,
     ) -> Result<Reply, AdminError> {
         let (removed, removal) = (name.clone(), self.removal_of(now));
+        let rules = self.policy();
         let (row, at) = self.change(move |tx| {
+            immutable::may_remove_repository(tx, &rules, &name)?;
             let row = if now {
                 // Also what was removed from one that is no more.
                 let forgotten = tx.forget_past(&name)?;

@@ -6,18 +6,18 @@ use std::time::{Duration, SystemTime};
 use super::image::{Extent, Image};
 use super::reply::{HistoryView, Reply, TagSet, TagView, TagsRemoved, TimeView};
 use super::{AdminError, Earlier, PAGE, Target, record, undelete};
-use crate::clock::MADE_AFTER;
+use crate::clock::{Life, MADE_AFTER};
 use crate::logging::Event;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::registry::history::{self, TagTime};
-use crate::registry::{Page, Registry};
+use crate::registry::{Page, Registry, immutable, quotas};
 use crate::store;
 use crate::store::catalog::{ReadTx, ReferenceKind, Removal, TagRow, WriteTx};
 
 /// The most tags that are removed at once.
 pub const TAGS_MAX: usize = 400;
 /// The longest time that a tag may be given to live.
-pub const EXPIRES_MAX: Duration = Duration::from_secs(3650 * 86_400);
+pub const EXPIRES_MAX: Duration = Life::MAX;
 
 /// The most manifests of an image whose size is told in a list.
 const LISTED_MANIFESTS_MAX: usize = 100;
@@ -58,10 +58,12 @@ impl Registry {
         // A tag that was typed twice is removed once.
         let tags: BTreeSet<Tag> = tags.into_iter().collect();
         let (repository, removed) = (name.clone(), tags.clone());
+        let rules = self.policy();
         let (digests, manifests, at) = self.change(move |tx| {
             let mut digests = Vec::new();
             for tag in &tags {
                 let row = existing(tx, &name, tag)?;
+                immutable::may_remove(tx, &rules, &name, tag)?;
                 tx.delete_tag(&name, tag)?;
                 digests.push(row.digest);
             }
@@ -100,11 +102,13 @@ impl Registry {
         if expires.is_some_and(|life| life.is_zero() || life > EXPIRES_MAX) {
             return Err(AdminError::Expiry);
         }
-        let (repository, set) = (name.clone(), tag.clone());
+        let (repository, set, rules) = (name.clone(), tag.clone(), self.policy());
         let (row, moved) = self.change(move |tx| {
             let digest = resolve(tx, &name, &to)?;
             let before = tx.tag_row(&name, &tag)?;
             let expires_at = expires.map(|life| end_of(life, tx.now())).transpose()?;
+            immutable::may_set(tx, &rules, &name, &tag, &digest)?;
+            quotas::admit_tag(tx, &rules, &name, &tag)?;
             tx.set_tag(&name, &tag, &digest, expires_at)?;
             let moved = before.is_none_or(|before| before.digest != digest);
             Ok((existing(tx, &name, &tag)?, moved))
@@ -154,7 +158,7 @@ impl Registry {
         to: Earlier,
     ) -> Result<Reply, AdminError> {
         let (repository, moved_tag) = (name.clone(), tag.clone());
-        let window = self.options.undo_window;
+        let (window, rules) = (self.options.undo_window, self.policy());
         let (row, moved, restored) = self.change(move |tx| {
             let now = tx.tag_row(&name, &tag)?;
             let times = history::times(tx, &name, &tag)?;
@@ -162,6 +166,7 @@ impl Registry {
             if now.as_ref().is_some_and(|now| now.digest == digest) {
                 return Ok((existing(tx, &name, &tag)?, false, 0));
             }
+            immutable::may_set(tx, &rules, &name, &tag, &digest)?;
             let mut restored = 0;
             if tx.manifest_facts(&name, &digest)?.is_none() {
                 restored = undelete::bring_back(tx, &name, &digest, window)?;

@@ -12,7 +12,7 @@ use crate::store;
 use crate::store::catalog::{PastTag, ReferenceKind, RemovedManifest, RemovedPlace, Span, WriteTx};
 
 /// Tags that are named when they come back.
-const NAMED: usize = 100;
+const NAMED: usize = 20;
 
 /// What came back.
 #[derive(Default)]
@@ -42,11 +42,12 @@ impl Registry {
             Target::Tag(name, tag) => (name.clone(), tag.to_string()),
             Target::Manifest(name, digest) => (name.clone(), digest.to_string()),
         };
-        let count = self.change(move |tx| match &target {
+        let mut count = self.change(move |tx| match &target {
             Target::Repository(name) => repository(tx, name, window),
             Target::Tag(name, own) => tag(tx, name, own, window),
             Target::Manifest(name, digest) => manifest(tx, name, digest, window),
         })?;
+        count.first_tags.sort_unstable();
         record(Event::Undelete, &name, &reference, "");
         Ok(Reply::Restored(Restored {
             repository: name.to_string(),

@@ -6,6 +6,8 @@ mod collection;
 mod crash;
 mod forms;
 mod model;
+mod quotas;
+mod retention;
 mod rules;
 mod scrub;
 mod undo;

@@ -24,6 +24,8 @@ const WINDOW: u64 = 12;
 #[derive(Clone, Debug)]
 enum Step {
     Push(usize, usize, Option<usize>),
+    /// The index with all that belongs to it.
+    PushIndex(usize, Option<usize>),
     DeleteTag(usize, usize),
     DeleteManifest(usize, usize),
     Set(usize, usize, usize),
@@ -46,7 +48,8 @@ enum Back {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let r = || 0..REPOSITORIES.len();
+    // Mostly one, so that what is done meets what was done before.
+    let r = || prop_oneof![5 => Just(0_usize), 1 => 1..REPOSITORIES.len()];
     let (t, m) = (|| 0..TAGS.len(), || 0..MANIFESTS);
     let back = prop_oneof![
         2 => Just(Back::Before),
@@ -56,6 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         10 => (r(), m(), proptest::option::weighted(0.7, t()))
             .prop_map(|(r, m, t)| Step::Push(r, m, t)),
+        3 => (r(), proptest::option::of(t())).prop_map(|(r, t)| Step::PushIndex(r, t)),
         1 => (r(), t()).prop_map(|(r, t)| Step::DeleteTag(r, t)),
         3 => (r(), m()).prop_map(|(r, m)| Step::DeleteManifest(r, m)),
         2 => (r(), t(), m()).prop_map(|(r, t, m)| Step::Set(r, t, m)),
@@ -381,6 +385,14 @@ fn apply(world: &World, model: &mut Model, step: &Step, now: u64) -> Option<(boo
             push(world, model.entry(*r).or_default(), *r, *m, *t, now);
             None
         }
+        Step::PushIndex(r, t) => {
+            let own = model.entry(*r).or_default();
+            for m in [0, 1, 4, 5] {
+                push(world, own, *r, m, None, now);
+            }
+            push(world, own, *r, 3, *t, now);
+            None
+        }
         Step::DeleteTag(r, t) => {
             let own = model.entry(*r).or_default();
             let expected = own.target(*t).is_some();
@@ -416,7 +428,9 @@ fn apply(world: &World, model: &mut Model, step: &Step, now: u64) -> Option<(boo
             let expected = tags.iter().all(|t| own.target(*t).is_some());
             if expected {
                 let targets: Vec<_> = tags.iter().filter_map(|t| own.target(*t)).collect();
-                tags.iter().for_each(|t| own.end(*t, now, End::Removed));
+                for t in tags {
+                    own.end(*t, now, End::Removed);
+                }
                 for target in targets.into_iter().filter(|_| *finally) {
                     own.remove_loose(target, now);
                 }
@@ -718,7 +732,7 @@ fn compare_usage(world: &World, model: &Model, r: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_removed_comes_back_as_a_plain_model_says(

@@ -6,10 +6,10 @@
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
 //! `uses`, `manifest`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
-//! `collect`, `overview`, `usage`, `total`, `scrub`, `account`, `machine_token` (what can be asked
-//! and changed), [`transaction`] (the views they are asked through), `readers` and `writer` (who
-//! runs them), `connection`, `schema`, `log_file`, `index_file`, `fold`, `gate` (how SQLite is
-//! kept), `check`, `copy`, `failure`.
+//! `collect`, `overview`, `usage`, `total`, `scrub`, `quota`, `retention`, `pull`, `account`,
+//! `machine_token` (what can be asked and changed), [`transaction`] (the views they are asked
+//! through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
+//! `index_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`, `failure`.
 
 mod account;
 mod blob;
@@ -29,10 +29,13 @@ mod machine_token;
 mod manifest;
 mod overview;
 mod past;
+mod pull;
+mod quota;
 mod readers;
 mod referrer;
 mod removed;
 mod repository;
+mod retention;
 mod retire;
 pub mod rows;
 mod schema;
@@ -67,11 +70,13 @@ use self::job::{Job, closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
 pub use self::overview::{PastRow, RepositoryRow, TagRow};
+pub use self::pull::PullCount;
 use self::readers::Readers;
 pub use self::removed::{RemovedPlace, Span};
 pub use self::rows::{
-    BlobRow, Ended, LooseManifest, ManifestFacts, ManifestRow, NewManifest, PastManifest, PastTag,
-    ReferenceKind, Referrer, Removal, RemovedManifest, ScrubCounts, ScrubRow, Totals,
+    BlobRow, DatedTag, Ended, Growth, Held, LooseManifest, ManifestFacts, ManifestRow, NewManifest,
+    PastManifest, PastTag, ReferenceKind, Referrer, Removal, RemovedManifest, ScrubCounts,
+    ScrubRow, Totals, UsedBlob,
 };
 pub use self::transaction::{ReadTx, WriteTx};
 pub use self::usage::{Node, Use};
@@ -217,6 +222,11 @@ impl Catalog {
         })
     }
 
+    /// The clock that rows are written with.
+    pub const fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// What time it is by the clock that rows are written with.
     pub fn now(&self) -> SystemTime {
         self.clock.now()
@@ -265,7 +275,8 @@ impl Catalog {
         self.unclear.load(Ordering::Acquire)
     }
 
-    /// How many writes were made so far: whoever has much to write sees by it whether others do too.
+    /// How many writes were made so far: whoever has much to write sees by it whether others do
+    /// too.
     pub fn writes(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }

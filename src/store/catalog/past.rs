@@ -248,6 +248,7 @@ impl WriteTx<'_> {
         };
         let rename = || {
             self.execute(RENAME, (repository, to.as_str()))?;
+            self.change_groups(repository, to)?;
             let merged = self.rename_past(name, to)?;
             self.rename_history(name, to)?;
             Ok(merged)

@@ -15,6 +15,7 @@ use crate::oci::{Digest, RepositoryName, Tag};
 use crate::store::Error;
 
 statements! {
+    // Which index is the right one is known here, and not to the planner, which has no statistics.
     // The name of a past is '~' and that of its repository.
     OF_ALL = "SELECT m.digest, m.removed_at, m.size, m.media_type, m.id, substr(r.name, 2)
         FROM manifest m JOIN repository r ON r.id = m.repository_id
@@ -28,12 +29,14 @@ statements! {
         AND (m.removed_at, m.id) > (?3, ?4) ORDER BY m.removed_at, m.id LIMIT ?5";
     MANIFEST = "SELECT m.digest, m.removed_at, m.size, m.media_type FROM repository r
         JOIN manifest m ON m.repository_id = r.id WHERE r.name = ?1 AND m.digest = ?2";
-    REFERRERS = "SELECT m.digest FROM repository r JOIN manifest m ON m.repository_id = r.id
+    REFERRERS = "SELECT m.digest FROM repository r
+        CROSS JOIN manifest m INDEXED BY manifest_by_subject ON m.repository_id = r.id
         WHERE r.name = ?1 AND m.subject = ?2 AND m.removed_at >= ?3";
     // A tag counts that is not there, at its last end, when its manifest still is.
     TAGS = "SELECT h.digest, h.set_at, h.set_by, h.ended_at, h.ended_by, h.ended_how, h.id, h.tag,
             h.media_type, h.size, h.repository
-        FROM tag_history h WHERE h.ended_how IN (2, 3) AND h.ended_at >= ?1 AND h.ended_at <= ?2
+        FROM tag_history h INDEXED BY tag_history_removed
+        WHERE h.ended_how IN (2, 3) AND h.ended_at >= ?1 AND h.ended_at <= ?2
         AND (h.ended_at, h.id) > (?3, ?4) AND h.repository = ifnull(?6, h.repository)
         AND NOT EXISTS (SELECT 1 FROM repository r JOIN tag t ON t.repository_id = r.id
             WHERE r.name = h.repository AND t.name = h.tag)
@@ -42,10 +45,12 @@ statements! {
         AND EXISTS (SELECT 1 FROM repository r JOIN manifest m ON m.repository_id = r.id
             WHERE r.name IN (h.repository, '~' || h.repository) AND m.digest = h.digest)
         ORDER BY h.ended_at, h.id LIMIT ?5";
-    WITH = "SELECT tag FROM tag_history WHERE ended_how IN (2, 3) AND ended_at = ?3
-        AND ended_how = 3 AND repository = ?1 AND digest = ?2 ORDER BY id";
-    AT = "SELECT id, tag, digest FROM tag_history WHERE ended_how IN (2, 3) AND ended_at = ?2
-        AND ended_how = 3 AND repository = ?1 AND id > ?3 ORDER BY id LIMIT ?4";
+    WITH = "SELECT tag FROM tag_history INDEXED BY tag_history_removed
+        WHERE ended_how IN (2, 3) AND ended_at = ?3 AND ended_how = 3
+        AND repository = ?1 AND digest = ?2 ORDER BY id";
+    AT = "SELECT id, tag, digest FROM tag_history INDEXED BY tag_history_removed
+        WHERE ended_how IN (2, 3) AND ended_at = ?2 AND ended_how = 3
+        AND repository = ?1 AND id > ?3 ORDER BY id LIMIT ?4";
 }
 
 /// A part of time, both ends included.

@@ -44,6 +44,7 @@ impl WriteTx<'_> {
         let params = (name.as_str(), self.now_ms());
         let id = self.one(INSERT, params, |row| row.get(0));
         id.and_then(|id| id.ok_or(rusqlite::Error::QueryReturnedNoRows))
+            .and_then(|id| self.join_groups(id, name).map(|()| id))
             .map_err(|error| self.failed(&error, "making the repository", name))
     }
 

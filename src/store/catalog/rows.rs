@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::oci::{Digest, MediaType, RepositoryName};
+use crate::oci::{Digest, MediaType, RepositoryName, Tag};
 
 /// A blob's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +213,52 @@ pub enum Ended {
     Removed,
     /// The manifest was removed, and the tag with it.
     RemovedWithManifest,
+}
+
+/// What a repository, or several, hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Bytes of blobs and manifests.
+    pub bytes: u64,
+    /// Tags.
+    pub tags: u64,
+}
+
+/// Where a blob would be new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Growth {
+    /// No repository that clients see holds it.
+    pub of_store: bool,
+    /// The repository that was asked about does not.
+    pub of_repository: bool,
+}
+
+/// A tag with its times, in milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatedTag {
+    /// The tag.
+    pub name: Tag,
+    /// The manifest it points to; internal.
+    pub manifest: i64,
+    /// When it was last set, also to the manifest it had.
+    pub set_at: i64,
+    /// When it was last pulled, as far as that was written; `None` for never.
+    pub pulled_at: Option<i64>,
+    /// When it is to be removed; `None` for never.
+    pub expires_at: Option<i64>,
+}
+
+/// A blob that a manifest uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedBlob {
+    /// The blob.
+    pub digest: Digest,
+    /// How often manifests of the repository use it.
+    pub uses: u64,
+    /// Its length in bytes.
+    pub size: u64,
+    /// How many repositories that clients see hold it.
+    pub holders: u64,
 }
 
 /// What becomes of a manifest that is removed.

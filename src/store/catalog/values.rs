@@ -8,7 +8,9 @@ use rusqlite::Result;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use super::rows::{Ended, ReferenceKind};
-use crate::oci::{Algorithm, Digest, MediaType, RepositoryName, RepositoryNameError};
+use crate::oci::{
+    Algorithm, Digest, MediaType, RepositoryName, RepositoryNameError, Tag, TagError,
+};
 
 /// A digest in the form of a column: the algorithm's code, then the raw bytes.
 pub(super) struct DigestColumn {
@@ -71,6 +73,13 @@ impl FromSql for RepositoryName {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let name = value.as_str()?.parse();
         name.map_err(|error: RepositoryNameError| FromSqlError::Other(error.to_string().into()))
+    }
+}
+
+impl FromSql for Tag {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let tag = value.as_str()?.parse();
+        tag.map_err(|error: TagError| FromSqlError::Other(error.into()))
     }
 }
 

@@ -5,6 +5,7 @@ use super::{Sandbox, require};
 use crate::support::image::{
     DOCKER_LIST, DOCKER_MANIFEST, Image, Manifest, OCI_INDEX, OCI_MANIFEST,
 };
+use crate::support::program::run_at;
 use crate::support::{Client, Response, Server};
 use serde_json::Value;
 use std::fs;
@@ -219,6 +220,38 @@ fn skopeo_inspects_lists_and_deletes() {
         json(&["list-tags", &name])["Tags"],
         serde_json::json!(["other"])
     );
+    server.stop_and_check();
+}
+
+#[test]
+fn what_skopeo_deleted_comes_back_byte_for_byte() {
+    let Some(sandbox) = sandbox() else {
+        return;
+    };
+    let mut server = Server::start(&[]);
+    let image = payload::busybox_image(&sandbox, "back");
+    for tag in ["v1", "latest"] {
+        server.client().push_image("skopeo/undo", tag, &image);
+    }
+    let name = |server: &Server| format!("docker://{}/skopeo/undo", server.host());
+    let deleted = format!("{}:v1", name(&server));
+    sandbox.run("skopeo", &["delete", "--tls-verify=false", &deleted]);
+    sandbox.run_to_fail("skopeo", &["inspect", "--tls-verify=false", &deleted]);
+    server.restart();
+    run_at(server.data(), &["undelete", "skopeo/undo:latest"]).expect(0);
+    run_at(server.data(), &["undelete", "skopeo/undo:v1"]).expect(0);
+    for tag in ["v1", "latest"] {
+        let from = format!("{}:{tag}", name(&server));
+        let layout = format!("oci:{}:{tag}", sandbox.arg("back"));
+        copy(&sandbox, &[&from, &layout]);
+        copy(
+            &sandbox,
+            &[&layout, &format!("{}-again:{tag}", name(&server))],
+        );
+        server
+            .client()
+            .expect_image("skopeo/undo-again", tag, &image);
+    }
     server.stop_and_check();
 }
 

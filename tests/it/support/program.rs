@@ -3,6 +3,7 @@
 use super::coracle;
 use serde_json::Value;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Stdio;
 
 /// What one run came to.
@@ -52,4 +53,11 @@ pub fn run(words: &[&str], input: &str) -> Run {
         stdout: text(output.stdout),
         stderr: text(output.stderr),
     }
+}
+
+/// Runs the program with these words on a data folder, whoever has it.
+#[track_caller]
+pub fn run_at(data: &Path, words: &[&str]) -> Run {
+    let data = data.to_str().expect("a path in UTF-8");
+    run(&[words, &["--data", data]].concat(), "")
 }

@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::auth::{Accounts, Actions, Glob, Identity, Limit, LoginRefusal, Principal, User, Who};
+use crate::auth::{Accounts, Actions, Identity, Limit, LoginRefusal, Principal, User, Who};
+use crate::oci::Glob;
 use crate::store::{Error, ErrorKind};
 
 /// Users with passwords that are their names backwards, and a machine's token.

@@ -62,11 +62,10 @@ impl World {
         let blobs = blobs_on(&disk, 0).expect("a fresh store");
         let database = folder.path().join("coracle.db");
         let of_catalog: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-        let own = Arc::clone(&of_catalog);
         let location = Location::File(&database);
         let catalog = catalog_with(location, &blobs, of_catalog, options.grace);
         Self {
-            registry: Registry::with_clock(catalog, Arc::clone(&blobs), options, own),
+            registry: Registry::new(catalog, Arc::clone(&blobs), options),
             clock,
             blobs,
             _folder: folder,

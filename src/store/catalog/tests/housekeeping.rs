@@ -12,6 +12,10 @@ const BLOBS: [&str; 5] = ["one", "twotwo", "threethree", "four", "five"];
 const TAGS: [&str; 3] = ["latest", "v1", "v2"];
 const SAMPLES: usize = 7;
 
+/// Patterns, and which repositories fit.
+type Group = (&'static str, fn(&str) -> bool);
+const GROUPS: [Group; 2] = [("a/* z", |text| text != "a"), ("a", |text| text == "a")];
+
 #[derive(Clone, Debug)]
 enum Change {
     Link(usize, usize),
@@ -24,6 +28,9 @@ enum Change {
     Forget,
     Collect,
     Rename(usize, usize),
+    /// A repository goes as a whole.
+    RemoveAll(usize, Removal),
+    ForgetPast(usize),
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -42,7 +49,12 @@ fn change() -> impl Strategy<Value = Change> {
         2 => (r.clone(), m).prop_map(|(r, m)| Change::Restore(r, m)),
         1 => Just(Change::Forget),
         2 => Just(Change::Collect),
-        1 => (r.clone(), r).prop_map(|(r, to)| Change::Rename(r, to)),
+        1 => (r.clone(), r.clone()).prop_map(|(r, to)| Change::Rename(r, to)),
+        1 => (r.clone(), any::<bool>()).prop_map(|(r, undoable)| {
+            let removal = if undoable { Removal::Undoable } else { Removal::Final };
+            Change::RemoveAll(r, removal)
+        }),
+        1 => r.prop_map(Change::ForgetPast),
     ]
 }
 
@@ -112,6 +124,14 @@ fn apply(tx: &mut WriteTx<'_>, change: &Change) -> Result<(), Error> {
         }
         Change::Forget => tx.forget_removed(tx.now(), 3).map(|_| ()),
         Change::Collect => collect(tx),
+        Change::RemoveAll(r, removal) => remove_all(tx, &repository(r), *removal),
+        Change::ForgetPast(r) => {
+            tx.forget_past(&repository(r))?;
+            assert_eq!(tx.removed_manifests(&repository(r), None, 10)?, []);
+            let past = tx.past_row(&repository(r))?;
+            assert!(past.is_none_or(|past| past.manifests == 0 && past.last_at.is_none()));
+            Ok(())
+        }
         Change::Rename(r, to) => {
             if !tx.repository_exists(&repository(to))? {
                 tx.rename_repository(&repository(r), &repository(to))?;
@@ -119,6 +139,40 @@ fn apply(tx: &mut WriteTx<'_>, change: &Change) -> Result<(), Error> {
             Ok(())
         }
     }
+}
+
+/// Groups hold what their repositories do, whatever became of these.
+fn groups_are_right(catalog: &Catalog) {
+    for (pattern, is_member) in GROUPS {
+        let (group, members) = read(catalog, |tx| {
+            let mut sum = Held::default();
+            for text in REPOSITORIES.into_iter().filter(|text| is_member(text)) {
+                let held = tx.repository_held(&name(text))?;
+                sum.bytes += held.bytes;
+                sum.tags += held.tags;
+            }
+            Ok((tx.group_held(pattern)?, sum))
+        });
+        assert_eq!(group, members, "{pattern}");
+    }
+}
+
+/// Nothing is left of it but what its past and the queue of the collection have.
+fn remove_all(
+    tx: &mut WriteTx<'_>,
+    repository: &RepositoryName,
+    removal: Removal,
+) -> Result<(), Error> {
+    let digests = tx.manifest_digests(repository, None, 100)?;
+    for digest in &digests {
+        tx.remove_manifest(repository, digest, removal)?;
+    }
+    tx.retire_blobs(repository)?;
+    assert!(!tx.repository_exists(repository)?);
+    assert_eq!(tx.repository_row(repository)?, None);
+    let past = tx.past_row(repository)?.map_or(0, |past| past.manifests);
+    assert!(removal == Removal::Final || past >= digests.len() as u64);
+    Ok(())
 }
 
 /// Takes all that is in the queue, whatever its time.
@@ -146,11 +200,14 @@ proptest! {
         changes in proptest::collection::vec(change(), 1..80),
     ) {
         let catalog = in_memory();
+        let groups = GROUPS.map(|(pattern, _)| pattern.to_owned());
+        write(&catalog, move |tx| tx.add_quota_groups(&groups));
         for change in &changes {
             let own = change.clone();
             write(&catalog, move |tx| apply(tx, &own));
         }
         prop_assert_eq!(catalog.integrity().unwrap(), Vec::<String>::new());
+        groups_are_right(&catalog);
         // Once all is removed and collected, nothing is left.
         write(&catalog, |tx| {
             for text in REPOSITORIES {
@@ -263,6 +320,34 @@ fn a_tag_keeps_what_it_pointed_to_and_who_set_it() {
         });
         assert_eq!(rest, std::slice::from_ref(moved));
     });
+}
+
+#[test]
+fn the_newest_tags_are_those_that_were_set_last() {
+    let clock = Arc::new(ManualClock::new(
+        SystemTime::UNIX_EPOCH + Duration::from_secs(9),
+    ));
+    let options = Options {
+        clock: Arc::<ManualClock>::clone(&clock),
+        ..relaxed(Location::Memory)
+    };
+    let catalog = Catalog::open(options, Box::new(|_| Ok(()))).expect("opens");
+    for text in ["c", "a", "b", "a"] {
+        clock.advance(Duration::from_secs(1));
+        write(&catalog, move |tx| {
+            content(0).put(tx, &name("app"))?;
+            tx.set_tag(&name("app"), &tag(text), &content(0).digest(), None)
+        });
+    }
+    let newest = |count| {
+        let rows = read(&catalog, |tx| tx.newest_tags(&name("app"), count));
+        rows.into_iter().map(|row| row.name).collect::<Vec<_>>()
+    };
+    assert_eq!(newest(2), ["a", "b"]);
+    assert_eq!(newest(10), ["a", "b", "c"]);
+    assert_eq!(newest(0), Vec::<String>::new());
+    let row = read(&catalog, |tx| tx.tag_row(&name("app"), &tag("a"))).expect("a row");
+    assert_eq!(row.size, content(0).content.len() as u64);
 }
 
 #[test]

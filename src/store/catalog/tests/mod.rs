@@ -11,6 +11,7 @@ mod files;
 mod group_commit;
 mod housekeeping;
 mod model;
+mod policy;
 mod queries;
 mod schema;
 

@@ -4,8 +4,8 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::store::catalog::{
-    account, blob, collect, history, loose, machine_token, manifest, overview, past, referrer,
-    removed, repository, retire, schema, tag as tags, total, usage, uses,
+    account, blob, collect, history, loose, machine_token, manifest, overview, past, pull, quota,
+    referrer, removed, repository, retention, retire, schema, tag as tags, total, usage, uses,
 };
 
 /// A bare database with the newest schema.
@@ -37,9 +37,12 @@ fn no_statement_scans_a_table_or_sorts() {
         manifest::STATEMENTS,
         overview::STATEMENTS,
         past::STATEMENTS,
+        pull::STATEMENTS,
+        quota::STATEMENTS,
         referrer::STATEMENTS,
         removed::STATEMENTS,
         repository::STATEMENTS,
+        retention::STATEMENTS,
         scrub::STATEMENTS,
         retire::STATEMENTS,
         tags::STATEMENTS,

@@ -1,9 +1,10 @@
 //! Patterns over repository names: `*` is any run of characters within one component, `**` any
-//! run of characters, also over `/`, and `{user}` the name of whoever asks.
+//! run of characters, also over `/`, and `{user}` the name of whoever asks. Only what is decided
+//! about somebody who asks knows `{user}`; all else reads its patterns with [`Glob::parse_plain`].
 
 use std::fmt;
 
-use crate::oci::RepositoryName;
+use super::RepositoryName;
 
 /// A pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub enum GlobError {
     TooLong,
     /// A brace that is not `{user}`.
     Braces,
+    /// `{user}`, where nobody asks.
+    User,
     /// A character that no repository name has, so that it would match nothing.
     Character(char),
 }
@@ -46,6 +49,7 @@ impl fmt::Display for GlobError {
                 RepositoryName::LENGTH_MAX
             ),
             Self::Braces => f.write_str("has braces, which may only stand in {user}"),
+            Self::User => f.write_str("has {user}, which means something in access rules only"),
             Self::Character(character) => write!(
                 f,
                 "has {character:?}, which no repository name has; names are of lower-case \
@@ -95,6 +99,23 @@ impl Glob {
             text: text.to_owned(),
             parts,
         })
+    }
+
+    /// Reads a pattern that is the same for everybody.
+    ///
+    /// # Errors
+    /// [`GlobError`], also for `{user}`.
+    pub fn parse_plain(text: &str) -> Result<Self, GlobError> {
+        let glob = Self::parse(text)?;
+        if glob.parts.contains(&Part::User) {
+            return Err(GlobError::User);
+        }
+        Ok(glob)
+    }
+
+    /// Whether the pattern fits every repository there can be.
+    pub fn is_everything(&self) -> bool {
+        self.parts == [Part::Anything]
     }
 
     /// Whether `name` fits when asked by a user of this name; nobody is `{user}` without one.
@@ -271,6 +292,17 @@ mod tests {
             assert_eq!(Glob::parse(text), Err(error), "{text}");
         }
         assert_eq!(Glob::parse(&"a".repeat(256)), Err(GlobError::TooLong));
+    }
+
+    #[test]
+    fn where_nobody_asks_no_pattern_speaks_of_who_does() {
+        assert!(Glob::parse("home/{user}").is_ok());
+        assert_eq!(Glob::parse_plain("home/{user}"), Err(GlobError::User));
+        assert_eq!(Glob::parse_plain("A"), Err(GlobError::Character('A')));
+        assert!(Glob::parse_plain("***").unwrap().is_everything());
+        for part in ["*", "**/a", "a**"] {
+            assert!(!Glob::parse_plain(part).unwrap().is_everything(), "{part}");
+        }
     }
 
     /// The plainest way to match, for comparison.
