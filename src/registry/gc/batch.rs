@@ -75,7 +75,7 @@ pub(super) fn take(
             taken.kept += 1;
         } else if tx.collect(item, until)? {
             taken.links += 1;
-            if tx.delete_blob_if_unused(&item.digest)? {
+            if tx.delete_unused_row(&item.digest)? {
                 taken.gone.push((item.digest, item.size));
             }
         }

@@ -15,7 +15,7 @@ use crate::store::locks::DigestLock;
 
 /// Blobs that are read from the queue at a time. They are taken in the order of their digests,
 /// because neighbours share pages of the catalog.
-const QUEUE_PAGE: usize = 16 * 1024;
+const QUEUE_PAGE: usize = 32 * 1024;
 
 /// Manifests that nothing holds, read at a time.
 const LOOSE_PAGE: usize = 256;
@@ -290,12 +290,13 @@ impl<'r> Run<'r> {
         work: impl FnOnce(&mut WriteTx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Error> {
         let catalog = &self.registry.catalog;
-        let before = catalog.writes();
+        let (before, started) = (catalog.writes(), Instant::now());
         let (outcome, busy) = catalog.write(move |tx| {
             let begun = Instant::now();
             Ok::<_, StoreError>((work(tx)?, begun.elapsed()))
         })?;
-        self.pace.note(busy, catalog.writes() > before + 1);
+        let shared = catalog.writes() > before + 1;
+        self.pace.note(busy, started.elapsed(), shared);
         Ok(outcome)
     }
 

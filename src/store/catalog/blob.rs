@@ -148,8 +148,8 @@ impl WriteTx<'_> {
         Ok(self.delete_unused_row(digest)? || self.blob(digest)?.is_none())
     }
 
-    /// The same for a blob that is there. True when it is gone.
-    pub(super) fn delete_unused_row(&self, digest: &Digest) -> Result<bool, Error> {
+    /// The same for a blob whose row was there. True when it is gone.
+    pub fn delete_unused_row(&mut self, digest: &Digest) -> Result<bool, Error> {
         self.execute(DELETE_UNUSED, (DigestColumn::from(digest),))
             .map(|deleted| deleted > 0)
             .map_err(|error| self.failed(&error, "removing the blob", digest))

@@ -4,6 +4,7 @@
 //! its uses of blobs, and moves back when it is wanted again; neither copies a byte of a blob. Only
 //! when its time is over is it forgotten, and what it used alone waits for collection.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use super::rows::{PastManifest, ReferenceKind, RemovedManifest};
@@ -217,8 +218,9 @@ impl WriteTx<'_> {
         };
         let over = forget()
             .map_err(|error| self.failed(&error, "forgetting", "what was removed before"))?;
-        for (_, past) in &over {
-            self.delete_empty_repository(*past)?;
+        let pasts: BTreeSet<i64> = over.iter().map(|(_, past)| *past).collect();
+        for past in pasts {
+            self.delete_empty_repository(past)?;
         }
         Ok(over.len())
     }

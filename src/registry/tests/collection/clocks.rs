@@ -120,8 +120,8 @@ fn what_a_run_sets_free_it_takes_itself() {
     };
     let database = folder.path().join("coracle.db");
     let location = Location::File(&database);
-    let catalog = catalog_with(location, &blobs, Arc::clone(&clock), options.grace);
-    let registry = Registry::with_clock(catalog, blobs, options, clock);
+    let catalog = catalog_with(location, &blobs, clock, options.grace);
+    let registry = Registry::new(catalog, blobs, options);
     let own = digest(b"config");
     let pushed = registry.push_blob(&name("a"), None, &mut &b"config"[..], &own);
     pushed.expect("a blob is taken");
