@@ -1,6 +1,7 @@
 //! Fills stores with long lists, fast: through the protocol where the server writes rows of its
 //! own making, straight into the catalog of a stopped server where only their number matters.
 
+use std::fs::File;
 use std::path::Path;
 
 use rusqlite::types::Value;
@@ -32,6 +33,23 @@ pub fn tags(server: &Server, count: usize) -> Outcome<()> {
             .collect();
         let target = format!("/v2/{TAGGED}/manifests/{digest}?{}", tags.join("&"));
         let head = connection.send("PUT", &target, INDEX, &[INDEX_EMPTY.as_bytes()])?;
+        expect(head, 201, "PUT", &target)?;
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// Gives [`TAGGED`] this many tags, each of a manifest of its own.
+pub fn tagged_manifests(server: &Server, count: usize) -> Outcome<()> {
+    let numbers: Vec<usize> = (0..count).collect();
+    share(server.address, CLIENTS, &numbers, |connection, number| {
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": INDEX, "manifests": [],
+            "annotations": { "number": number.to_string() },
+        });
+        let target = format!("/v2/{TAGGED}/manifests/t{number:07}");
+        let bytes = manifest.to_string().into_bytes();
+        let head = connection.send("PUT", &target, INDEX, &[&bytes])?;
         expect(head, 201, "PUT", &target)?;
         Ok(())
     })?;
@@ -73,6 +91,86 @@ pub fn blob_rows(data: &Path, count: usize) -> Outcome<()> {
         return Err(format!("the catalog has {rows} blob rows instead of {count}").into());
     }
     database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
+    Ok(())
+}
+
+/// Bytes of an inline blob of a removed image.
+const INLINE_BYTES: usize = 1 << 10;
+/// Bytes of its one blob that is a file; nothing is written to it, but its length.
+const FILE_BYTES: u64 = 100_000;
+/// Blobs of a removed image.
+const BLOBS_EACH: usize = 5;
+/// Removed images of one repository.
+const IMAGES_EACH: usize = 100;
+
+/// Writes `count` manifests that were removed in 1970 into the catalog of the stopped server whose
+/// data is in `data`, each with blobs of its own: most inline, one a file. The schema's triggers
+/// count them as they do for the server.
+pub fn removed_images(data: &Path, count: usize) -> Outcome<()> {
+    let mut database = Database::open(data.join("coracle.db"))?;
+    database.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON")?;
+    let mut random = Random::new(31_000);
+    for first in (0..count).step_by(IMAGES_EACH) {
+        let transaction = database.transaction()?;
+        transaction.execute(
+            "INSERT INTO repository (name, created_at, is_past) VALUES (?1, 1, 1)",
+            [format!("~filled/r{first}")],
+        )?;
+        let repository = transaction.last_insert_rowid();
+        for _ in first..count.min(first + IMAGES_EACH) {
+            removed_image(&transaction, repository, data, &mut random)?;
+        }
+        transaction.commit()?;
+    }
+    database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
+    Ok(())
+}
+
+fn removed_image(
+    database: &Database,
+    repository: i64,
+    data: &Path,
+    random: &mut Random,
+) -> Outcome<()> {
+    let mut column = || [&[1_u8][..], &random.bytes(HASH_BYTES)].concat();
+    let manifest = column();
+    let blobs: Vec<Vec<u8>> = (0..BLOBS_EACH).map(|_| column()).collect();
+    let bytes = vec![b' '; INLINE_BYTES];
+    database
+        .prepare_cached(
+            "INSERT INTO manifest (repository_id, digest, media_type, size, pushed_at, bytes, \
+             removed_at) VALUES (?1, ?2, 'application/json', ?3, 1, ?4, 1)",
+        )?
+        .execute((repository, &manifest, i64::try_from(INLINE_BYTES)?, &bytes))?;
+    let id = database.last_insert_rowid();
+    for (position, blob) in blobs.iter().enumerate() {
+        let is_file = position == BLOBS_EACH - 1;
+        let size = if is_file {
+            FILE_BYTES
+        } else {
+            INLINE_BYTES as u64
+        };
+        database
+            .prepare_cached("INSERT INTO blob (digest, size, created_at) VALUES (?1, ?2, 1)")?
+            .execute((blob, i64::try_from(size)?))?;
+        database
+            .prepare_cached(
+                "INSERT INTO repository_blob (repository_id, digest, uses) VALUES (?1, ?2, 1)",
+            )?
+            .execute((repository, blob))?;
+        database
+            .prepare_cached("INSERT INTO manifest_reference VALUES (?1, ?2, 2, ?3)")?
+            .execute((id, i64::try_from(position)?, blob))?;
+        if is_file {
+            let hash = crate::content::digest(&blob[1..]).replace("sha256:", "");
+            let folder = data.join("blobs/sha256").join(&hash[..2]);
+            File::create(folder.join(hash))?.set_len(FILE_BYTES)?;
+        } else {
+            database
+                .prepare_cached("INSERT INTO inline_blob (digest, bytes) VALUES (?1, ?2)")?
+                .execute((blob, &bytes))?;
+        }
+    }
     Ok(())
 }
 

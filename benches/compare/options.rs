@@ -94,6 +94,18 @@ pub struct Scale {
     pub idle_connections: usize,
     /// Images pushed while flushes are counted.
     pub flush_pushes: usize,
+    /// Manifests that were removed and are collected, each with five blobs.
+    pub removed_manifests: usize,
+    /// How long pushes are measured without the collection.
+    pub collect_window_ms: u64,
+    /// Images that the peer's collection removes.
+    pub peer_images: usize,
+    /// Tags on one manifest that is deleted.
+    pub tags_deleted: usize,
+    /// Tags, each on its own manifest, that retention looks at.
+    pub tags_kept: usize,
+    /// Blobs of a megabyte that are backed up.
+    pub backup_blobs: usize,
 }
 
 impl Scale {
@@ -115,6 +127,12 @@ impl Scale {
         uploads_pace_ms: 15_000,
         idle_connections: 10_000,
         flush_pushes: 64,
+        removed_manifests: 100_000,
+        collect_window_ms: 15_000,
+        peer_images: 1_000,
+        tags_deleted: 10_000,
+        tags_kept: 100_000,
+        backup_blobs: 5_000,
     };
 
     const QUICK: Self = Self {
@@ -135,5 +153,11 @@ impl Scale {
         uploads_pace_ms: 300,
         idle_connections: 200,
         flush_pushes: 8,
+        removed_manifests: 200,
+        collect_window_ms: 2_500,
+        peer_images: 5,
+        tags_deleted: 200,
+        tags_kept: 200,
+        backup_blobs: 5,
     };
 }

@@ -72,6 +72,8 @@ pub enum Door<'a> {
     /// Who has an account in its data, as the rules of this configuration file have it; Coracle
     /// only.
     Rules(&'a Path),
+    /// Everybody, with the settings of this configuration file; Coracle only.
+    Settings(&'a Path),
     /// Everybody, over TLS with this certificate.
     Tls(&'a Material),
 }
@@ -80,7 +82,7 @@ impl<'a> Door<'a> {
     fn tls(self) -> Option<&'a Material> {
         match self {
             Self::Tls(tls) => Some(tls),
-            Self::Open | Self::Htpasswd(_) | Self::Rules(_) => None,
+            Self::Open | Self::Htpasswd(_) | Self::Rules(_) | Self::Settings(_) => None,
         }
     }
 }
@@ -211,7 +213,7 @@ impl Server {
     fn wait_for_answer(&mut self, started: Instant, door: Door<'_>) -> Outcome<()> {
         let (target, status) = match (self.kind, door) {
             (Kind::Nginx, _) => ("/", 403),
-            (_, Door::Open | Door::Tls(_)) => ("/v2/", 200),
+            (_, Door::Open | Door::Settings(_) | Door::Tls(_)) => ("/v2/", 200),
             (_, Door::Htpasswd(_) | Door::Rules(_)) => ("/v2/", 401),
         };
         loop {
@@ -335,7 +337,7 @@ fn coracle_command(program: &Path, data: &Path, door: Door<'_>) -> Command {
         Door::Htpasswd(file) => {
             command.env("CORACLE_AUTH_HTPASSWD", file);
         }
-        Door::Rules(file) => {
+        Door::Rules(file) | Door::Settings(file) => {
             command.env("CORACLE_CONFIG", file);
         }
     }
@@ -366,7 +368,9 @@ fn registry_command(
             let file = file.display();
             format!("auth:\n  htpasswd:\n    realm: measured\n    path: {file}\n")
         }
-        Door::Rules(_) => return Err("docker-registry has no rules of its own".into()),
+        Door::Rules(_) | Door::Settings(_) => {
+            return Err("docker-registry has no settings of ours".into());
+        }
         Door::Tls(_) => return Err("docker-registry is not measured over TLS".into()),
     };
     let text = format!(

@@ -63,8 +63,8 @@ impl fmt::Display for Doubt {
             ),
             Self::Unproven { seen, needed } => write!(
                 f,
-                "the clock was set, or nothing was written for long: it must run steadily for {} s, \
-                 and has for {} s",
+                "the clock was set, or nothing was written for long: it must run steadily for {} \
+                 s, and has for {} s",
                 needed.as_secs(),
                 seen.as_secs()
             ),

@@ -148,8 +148,8 @@ impl Leases {
     fn tell_of_overflow(&self) {
         if !self.overflow_told.swap(true, Ordering::Relaxed) {
             log::warn!(
-                "clients were told of more than {} blobs and manifests within {} s (gc.grace_seconds): \
-                 collection also keeps others for that long; this is said once",
+                "clients were told of more than {} blobs and manifests within {} s \
+                 (gc.grace_seconds): collection also keeps others for that long; this is said once",
                 LEASES_MAX * PARTS,
                 self.grace.as_secs()
             );

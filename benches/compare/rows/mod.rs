@@ -1,6 +1,7 @@
 //! The rows of the table, in its order, and what they share: servers that take turns.
 
 mod auth;
+mod collect;
 mod flushes;
 mod listing;
 mod memory;
@@ -10,6 +11,7 @@ mod requests;
 mod size;
 mod start;
 mod tls;
+mod upkeep;
 
 use std::path::Path;
 use std::time::Instant;
@@ -157,6 +159,26 @@ const ROWS: &[Row] = &[
         id: "flushes",
         work: "flushes to the device per push of a config, 3 layers and a manifest",
         measure: flushes::flushes,
+    },
+    Row {
+        id: "collect",
+        work: "collect 100,000 manifests and 500,000 blobs while 8 clients push",
+        measure: collect::collect,
+    },
+    Row {
+        id: "delete-tagged",
+        work: "DELETE by digest of a manifest with 10,000 tags",
+        measure: upkeep::delete_tagged,
+    },
+    Row {
+        id: "upkeep-lists",
+        work: "coracle du and retention plan with 100,000 tags",
+        measure: upkeep::lists,
+    },
+    Row {
+        id: "backup",
+        work: "backup of 5 GB by hard link, twice into one folder",
+        measure: upkeep::backup,
     },
     Row {
         id: "binary-size",

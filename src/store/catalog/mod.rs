@@ -275,7 +275,8 @@ impl Catalog {
         self.unclear.load(Ordering::Acquire)
     }
 
-    /// How many writes were made so far: whoever has much to write sees by it whether others do too.
+    /// How many writes were made so far: whoever has much to write sees by it whether others do
+    /// too.
     pub fn writes(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
