@@ -13,14 +13,8 @@ fn open(disk: &CrashDisk, database: &Path, bound: u64) -> Option<Registry> {
     let clock = Arc::new(ManualClock::new(
         std::time::SystemTime::UNIX_EPOCH + MADE_AFTER + WINDOW,
     ));
-    let of_catalog: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-    let catalog = catalog_with(Location::File(database), &blobs, of_catalog, GRACE);
-    Some(Registry::with_clock(
-        catalog,
-        blobs,
-        Options::default(),
-        clock,
-    ))
+    let catalog = catalog_with(Location::File(database), &blobs, clock, GRACE);
+    Some(Registry::new(catalog, blobs, Options::default()))
 }
 
 /// Images by their tags, as far as their pushes were acknowledged.
@@ -63,7 +57,7 @@ fn work(registry: &Registry) -> Acknowledged {
         delete_untagged: true,
         ..NOW
     };
-    let mut collect = |done: &mut Acknowledged| {
+    let collect = |done: &mut Acknowledged| {
         done.collections += usize::from(registry.collect(all, &mut |_| ()).is_ok());
     };
     push(registry, "v1", &[one, two], &mut done);
