@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_long_job_is_told_to_stop() {
-        let (begun, began) = unbounded();
+        let (begun, seen) = unbounded();
         let long = Job::new(Duration::ZERO, move |turn| {
             begun.send(()).expect("somebody looks");
             while !turn.is_over() {
@@ -215,8 +215,8 @@ mod tests {
             jobs: vec![long],
         }])
         .expect("a thread");
-        began.recv().expect("it began");
+        seen.recv().expect("it began");
         drop(jobs);
-        assert!(began.try_recv().is_err(), "it did not begin again");
+        assert!(seen.try_recv().is_err(), "it did not begin again");
     }
 }
