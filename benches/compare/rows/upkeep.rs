@@ -90,6 +90,7 @@ pub fn delete_tagged(context: &Context<'_>, report: &mut RowReport) -> Outcome<(
                 .and_then(|server| delete_time(&server, count));
             match measured {
                 Ok(took) => figures.push(kind, took),
+                Err(error) if kind == Kind::Coracle => return Err(error),
                 Err(error) => report.fail(kind.name(), &error),
             }
         }

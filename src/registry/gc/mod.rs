@@ -9,6 +9,7 @@
 //! holds to which an upload is in progress (`pushing`).
 
 mod batch;
+mod moved;
 mod pace;
 mod plan;
 mod run;

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::far;
+use super::moved::Moved;
 use super::run::Run;
 use crate::oci::{Digest, RepositoryName};
 use crate::registry::Error;
@@ -22,11 +23,13 @@ const LINKS_MAX: usize = 500_000;
 pub(super) struct Plan {
     /// How many uses of a blob by a repository would go.
     uses: HashMap<(i64, Digest), u64>,
+    /// What would go to pasts.
+    pub(super) moved: Moved,
     /// Blobs that a repository would not hold any more.
     blobs: HashMap<Digest, Going>,
     pasts: HashSet<i64>,
     /// Names of the repositories of manifests that would go.
-    names: HashMap<i64, RepositoryName>,
+    pub(super) names: HashMap<i64, RepositoryName>,
     /// Manifests that would go because nothing holds them.
     loose: HashSet<i64>,
     /// Blobs of the queue that would be gone, and their bytes.
@@ -40,6 +43,8 @@ pub(super) struct Plan {
 struct Going {
     size: u64,
     holders: u64,
+    /// How many of these are pasts.
+    pasts: u64,
     links: u64,
     past: u64,
     queued: u64,
@@ -58,12 +63,22 @@ impl Run<'_> {
         if self.report.options.delete_untagged {
             self.plan_loose(&mut plan)?;
         }
+        self.plan_into_pasts(&mut plan)?;
         if self.until.is_some() {
             self.plan_set_free(&mut plan)?;
             self.plan_queue(&mut plan)?;
         }
-        for going in plan.blobs.values() {
+        self.plan_moved(&mut plan)?;
+        self.add_up(&mut plan)?;
+        self.planned = Some(plan);
+        Ok(())
+    }
+
+    /// Tells blobs that nobody would hold from those that somebody still would.
+    fn add_up(&mut self, plan: &mut Plan) -> Result<(), Error> {
+        for (digest, going) in &plan.blobs {
             self.report.links += going.links;
+            let visible = going.holders - going.pasts;
             if going.links == going.holders {
                 self.report.blobs += 1;
                 self.report.bytes += going.size;
@@ -71,14 +86,18 @@ impl Run<'_> {
                     plan.queued.0 += 1;
                     plan.queued.1 += going.size;
                 }
-                let visible = going.links - going.past;
                 let visible_queued = going.queued - going.queued_past;
                 if visible == visible_queued && going.queued < going.links {
                     plan.undo_bytes += going.size;
                 }
+            } else if going.past > going.queued_past && going.past == going.pasts && visible > 0 {
+                // No past needs it any more; if no repository did before, it only waits now.
+                let catalog = &self.registry.catalog;
+                if catalog.read(|tx| tx.unused_holders(digest))? == visible {
+                    plan.undo_bytes += going.size;
+                }
             }
         }
-        self.planned = Some(plan);
         Ok(())
     }
 
@@ -97,16 +116,21 @@ impl Run<'_> {
             for manifest in page {
                 self.report.manifests += 1;
                 plan.pasts.insert(manifest.past);
-                self.plan_uses(plan, manifest.past, manifest.id)?;
+                self.plan_uses(&mut plan.uses, manifest.past, manifest.id)?;
             }
         }
     }
 
-    fn plan_uses(&mut self, plan: &mut Plan, repository: i64, id: i64) -> Result<(), Error> {
+    fn plan_uses(
+        &mut self,
+        uses: &mut HashMap<(i64, Digest), u64>,
+        repository: i64,
+        id: i64,
+    ) -> Result<(), Error> {
         let catalog = &self.registry.catalog;
         for (_, digest) in catalog.read(|tx| tx.references_of_manifest(id))? {
-            if plan.uses.len() < LINKS_MAX {
-                *plan.uses.entry((repository, digest)).or_default() += 1;
+            if uses.len() < LINKS_MAX {
+                *uses.entry((repository, digest)).or_default() += 1;
             } else {
                 self.report.complete = false;
             }
@@ -131,6 +155,7 @@ impl Run<'_> {
                 let mut found = vec![(manifest.id, manifest.digest)];
                 while let Some((id, digest)) = found.pop() {
                     if self.would_go(plan, &manifest.repository, id, &digest)? {
+                        self.note_moved(plan, &manifest.repository, &digest)?;
                         self.plan_loose_one(plan, manifest.repository_id, id)?;
                         found.extend(catalog_held_by(self, id)?);
                     }
@@ -162,11 +187,10 @@ impl Run<'_> {
         plan.loose.insert(id);
         self.report.untagged += 1;
         if self.removal == Removal::Undoable {
-            // Its blobs go along into the past.
-            return Ok(());
+            return self.plan_uses(&mut plan.moved.uses, repository, id);
         }
         self.report.manifests += 1;
-        self.plan_uses(plan, repository, id)
+        self.plan_uses(&mut plan.uses, repository, id)
     }
 
     /// Blobs all of whose uses in their repository would go.
@@ -176,6 +200,9 @@ impl Run<'_> {
             let Some(now) = catalog.read(|tx| tx.blob_uses(repository, &digest))? else {
                 continue;
             };
+            if plan.moved.stays(repository, &digest) {
+                continue;
+            }
             let is_past = plan.pasts.contains(&repository);
             let name = plan.names.get(&repository);
             let free = is_past || name.is_some_and(|name| self.keepers.let_go(name, &digest));
@@ -187,7 +214,7 @@ impl Run<'_> {
                 continue;
             }
             let going = plan.blobs.entry(digest).or_default();
-            (going.size, going.holders) = (now.size, now.holders);
+            (going.size, going.holders, going.pasts) = (now.size, now.holders, now.pasts);
             going.links += 1;
             going.past += u64::from(is_past);
         }
@@ -216,8 +243,11 @@ impl Run<'_> {
                     self.report.complete = false;
                     return Ok(());
                 }
+                if plan.moved.stays(item.repository, &item.digest) {
+                    continue;
+                }
                 let going = plan.blobs.entry(item.digest).or_default();
-                (going.size, going.holders) = (item.size, item.holders);
+                (going.size, going.holders, going.pasts) = (item.size, item.holders, item.pasts);
                 going.links += 1;
                 going.past += u64::from(item.name.is_none());
                 going.queued += 1;

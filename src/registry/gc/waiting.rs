@@ -8,7 +8,7 @@ use super::{Share, Waiting, far};
 use crate::clock::{rfc3339, unix_ms};
 use crate::oci::Digest;
 use crate::registry::Error;
-use crate::store::catalog::Collectable;
+use crate::store::catalog::{Collectable, Removal};
 
 /// Blobs of the queue that are read at a time.
 const PAGE: usize = 1000;
@@ -30,6 +30,13 @@ impl Run<'_> {
         let plan = self.planned.as_ref();
         let ((planned, planned_bytes), planned_undo) =
             plan.map_or(((0, 0), 0), |plan| (plan.queued, plan.undo_bytes));
+        let moved = plan.map_or((0, 0), |plan| (plan.moved.manifests, plan.moved.bytes));
+        let moves = plan.is_some() && self.removal == Removal::Undoable && self.report.untagged > 0;
+        let last_removed = if moves {
+            last_removed.max(Some(registry.clock.now()))
+        } else {
+            last_removed
+        };
         let count = queue.free.saturating_sub(planned);
         let undo_bytes = totals.past_bytes + queue.undo_bytes;
         let undo_bytes = undo_bytes.saturating_sub(queue.free_past_bytes + planned_undo);
@@ -40,8 +47,8 @@ impl Run<'_> {
                 until: written(queue.latest.max(leased).filter(|_| count > 0)),
             },
             undo: Share {
-                count: removed,
-                bytes: undo_bytes,
+                count: removed + moved.0,
+                bytes: undo_bytes + moved.1,
                 until: written(last_removed.map(|at| at + registry.options.undo_window)),
             },
         });

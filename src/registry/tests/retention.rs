@@ -109,6 +109,7 @@ impl World {
             .write(move |tx| {
                 while let Some(item) = tx.collectable(None, until, 1)?.first() {
                     tx.collect(item, until)?;
+                    tx.remove_if_empty(std::slice::from_ref(item))?;
                     tx.delete_blob_if_unused(&item.digest)?;
                 }
                 Ok::<_, StoreError>(())

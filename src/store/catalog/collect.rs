@@ -27,7 +27,9 @@ statements! {
     IS_HISTORY_DUE = "SELECT 1 FROM tag_history
         WHERE ended_how IN (2, 3) AND ended_at <= ?1 LIMIT 1";
     COUNT = "SELECT count(*) FROM repository_blob WHERE collect_after <= ?1";
-    USES = "SELECT rb.uses, b.size, b.holders + b.pasts FROM repository_blob rb
+    UNUSED = "SELECT count(*) FROM repository_blob rb JOIN repository r ON r.id = rb.repository_id
+        WHERE rb.digest = ?1 AND rb.uses = 0 AND r.is_past = 0";
+    USES = "SELECT rb.uses, b.size, b.holders, b.pasts FROM repository_blob rb
         JOIN blob b ON b.digest = rb.digest WHERE rb.repository_id = ?1 AND rb.digest = ?2";
 }
 
@@ -40,6 +42,8 @@ pub struct BlobUses {
     pub size: u64,
     /// How many repositories and pasts hold it, this one included.
     pub holders: u64,
+    /// How many of these are pasts.
+    pub pasts: u64,
 }
 
 /// A blob that nothing in its repository uses.
@@ -128,13 +132,24 @@ impl ReadTx<'_> {
             .map_err(|error| self.failed(&error, "counting", "blobs that nothing uses"))
     }
 
+    /// How many repositories hold the blob and do not use it.
+    pub fn unused_holders(&self, digest: &Digest) -> Result<u64, Error> {
+        let count = self.one(UNUSED, (DigestColumn::from(digest),), |row| {
+            Ok(row.get::<_, Count>(0)?.0)
+        });
+        count
+            .map(Option::unwrap_or_default)
+            .map_err(|error| self.failed(&error, "looking up the blob", digest))
+    }
+
     /// How the repository (or past) uses a blob; `None` when it does not hold it.
     pub fn blob_uses(&self, repository: i64, digest: &Digest) -> Result<Option<BlobUses>, Error> {
         let uses = |row: &rusqlite::Row<'_>| {
             Ok(BlobUses {
                 uses: row.get::<_, Count>(0)?.0,
                 size: row.get::<_, Count>(1)?.0,
-                holders: row.get::<_, Count>(2)?.0,
+                holders: row.get::<_, Count>(2)?.0 + row.get::<_, Count>(3)?.0,
+                pasts: row.get::<_, Count>(3)?.0,
             })
         };
         self.one(USES, (repository, DigestColumn::from(digest)), uses)

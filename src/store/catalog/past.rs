@@ -34,6 +34,8 @@ statements! {
     RENAME = "UPDATE repository SET name = ?2 WHERE id = ?1";
     MANIFESTS = "SELECT id, digest FROM manifest WHERE repository_id = ?1";
     REMOVED = "SELECT removed_at FROM repository WHERE name = ?1";
+    REMOVED_MANIFEST = "SELECT m.removed_at FROM repository r
+        JOIN manifest m ON m.repository_id = r.id WHERE r.name = ?1 AND m.digest = ?2";
 }
 
 pub(super) fn past_name(name: &RepositoryName) -> String {
@@ -117,6 +119,23 @@ impl ReadTx<'_> {
     pub fn references_of_manifest(&self, id: i64) -> Result<Vec<(ReferenceKind, Digest)>, Error> {
         self.references_of(id)
             .map_err(|error| self.failed(&error, "reading the references of", "a manifest"))
+    }
+
+    /// When a manifest of this digest was removed from the repository, if it can be brought back.
+    pub fn manifest_removed_at(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<SystemTime>, Error> {
+        let params = (past_name(name), DigestColumn::from(digest));
+        self.one(REMOVED_MANIFEST, params, |row| Ok(time(row.get(0)?)))
+            .map_err(|error| self.failed(&error, "looking up the past of", name))
+    }
+
+    /// The internal id of the repository's past, if there is one.
+    pub fn past_of(&self, name: &RepositoryName) -> Result<Option<i64>, Error> {
+        self.past_id(name)
+            .map_err(|error| self.failed(&error, "looking up the past of", name))
     }
 
     pub(super) fn past_id(&self, name: &RepositoryName) -> rusqlite::Result<Option<i64>> {
