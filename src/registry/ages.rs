@@ -146,6 +146,10 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::Store`].
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method's own lifetime does not fit where the closure's does"
+    )]
     pub fn note_time(&self) -> Result<(), Error> {
         let newest_at = self.totals()?.newest_at;
         let now = unix_ms(self.clock.now());

@@ -202,9 +202,9 @@ mod tests {
 
     #[test]
     fn a_long_job_is_told_to_stop() {
-        let (begun, began) = unbounded();
+        let (told, began) = unbounded();
         let long = Job::new(Duration::ZERO, move |turn| {
-            begun.send(()).expect("somebody looks");
+            told.send(()).expect("somebody looks");
             while !turn.is_over() {
                 thread::yield_now();
             }

@@ -70,7 +70,9 @@ impl Run<'_> {
                 }
             }
         }
-        shared.values().for_each(|of| queue.add(of));
+        for of in shared.values() {
+            queue.add(of);
+        }
         queue.latest = last.map(|last| last.after);
         Ok(queue)
     }

@@ -6,6 +6,11 @@ use crate::registry::upload::Chunk;
 use crate::store::blobs::UploadKey;
 use crate::store::catalog::Removal;
 
+/// What a client does with a blob or manifest.
+type Way = fn(&World, &Digest);
+
+const ALMOST_A_GRACE: Duration = Duration::from_secs(3599);
+
 #[test]
 fn a_blob_that_nothing_refers_to_goes_after_the_grace() {
     let world = World::new();
@@ -32,7 +37,7 @@ fn a_blob_that_nothing_refers_to_goes_after_the_grace() {
 #[test]
 fn what_a_client_found_sent_or_mounted_is_kept_for_the_grace() {
     let world = World::new();
-    let ways: [(&str, fn(&World, &Digest)); 3] = [
+    let ways: [(&str, Way); 3] = [
         ("found", |world, own| {
             world.registry.blob_size(&name("a"), own).expect("there");
         }),
@@ -48,7 +53,7 @@ fn what_a_client_found_sent_or_mounted_is_kept_for_the_grace() {
         let blob = world.push_blob("a", b"one");
         world.clock.advance(2 * GRACE);
         touch(&world, &blob);
-        world.clock.advance(GRACE - Duration::from_secs(1));
+        world.clock.advance(ALMOST_A_GRACE);
         world.collect(DUE);
         assert!(world.has_blob("a", &blob), "{way}");
         // What it was found for comes in time.
@@ -85,7 +90,7 @@ fn what_was_removed_stays_for_its_window_and_what_it_shares_for_ever() {
     assert!(undo.until.is_some());
     world
         .clock
-        .advance(WINDOW - 2 * GRACE - Duration::from_secs(1));
+        .advance(Duration::from_secs(86_400 - 2 * 3600 - 1));
     assert!(!world.collect(DUE).did_something());
     assert_eq!(world.files(), 3);
     world.clock.advance(Duration::from_secs(1));
@@ -162,7 +167,7 @@ fn after_a_start_everything_waits_for_a_grace() {
         .catalog()
         .write(|tx| tx.forget_removed(tx.now(), 10))
         .expect("forgotten");
-    world.clock.advance(GRACE - Duration::from_secs(1));
+    world.clock.advance(ALMOST_A_GRACE);
     assert_eq!(
         world.collect(DUE).links,
         1,
@@ -234,7 +239,7 @@ fn untagged_manifests_go_when_asked_for_and_what_is_held_stays() {
 #[test]
 fn an_untagged_manifest_that_a_client_found_is_kept() {
     let world = World::new();
-    let ways: [(&str, fn(&World, &Digest)); 4] = [
+    let ways: [(&str, Way); 4] = [
         ("by digest", |world, own| {
             let found = world
                 .registry
@@ -268,7 +273,7 @@ fn an_untagged_manifest_that_a_client_found_is_kept() {
         world.clock.advance(2 * GRACE);
         find(&world, &own);
         world.delete("a", "v1");
-        world.clock.advance(GRACE - Duration::from_secs(1));
+        world.clock.advance(ALMOST_A_GRACE);
         assert_eq!(world.collect(untagged).untagged, 0, "{way}");
         world
             .put("a", "multi", &index(&[&image(&[b"config"], None)]))
