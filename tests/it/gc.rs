@@ -49,7 +49,7 @@ fn files(data: &Path) -> (usize, u64) {
                 Ok(facts) if entry.file_name().len() == 64 => {
                     *found = (found.0 + 1, found.1 + facts.len());
                 }
-                _ => {}
+                Ok(_) | Err(_) => {}
             }
         }
     }

@@ -159,6 +159,44 @@ fn what_is_removed_for_good_cannot_be_brought_back() {
     server.stop_and_check();
 }
 
+/// All files of blobs below the folder of a server that keeps no blob in its catalog.
+fn files(server: &Server) -> usize {
+    let shards = server.data().join("blobs/sha256").read_dir().unwrap();
+    let shards = shards.map(|shard| shard.unwrap().path().read_dir().unwrap());
+    shards.map(Iterator::count).sum()
+}
+
+#[test]
+fn a_collection_takes_what_is_removed_for_good_and_leaves_what_can_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("coracle.toml");
+    std::fs::write(&config, "[storage]\ninline_bytes_max = 0\n").unwrap();
+    let mut server = Server::start(&["--config", config.to_str().unwrap()]);
+    let (first, second) = pushed(&server);
+    let mut client = server.client();
+    assert_eq!(files(&server), 5);
+    run_at(server.data(), &["repo", "remove", "team/app"]).expect(OK);
+    run_at(server.data(), &["gc"]).expect(OK);
+    assert_eq!(files(&server), 5);
+    run_at(server.data(), &["undelete", "team/app"]).expect(OK);
+    client.expect_image("team/app", "v1", &first);
+    client.expect_image("team/app", "v2", &second);
+    let alone = run_at(server.data(), &["du", "team/app", "--json"])
+        .expect(OK)
+        .json();
+    let before = run_at(server.data(), &["du", "--json"]).expect(OK).json();
+    run_at(server.data(), &["repo", "remove", "team/app", "--now"]).expect(OK);
+    run_at(server.data(), &["gc"]).expect(OK);
+    assert_eq!(files(&server), 2, "those that the other repository has too");
+    let after = run_at(server.data(), &["du", "--json"]).expect(OK).json();
+    let bytes = |usage: &Value| usage["store"]["blob_bytes"].as_u64().unwrap();
+    // What du has said was freed.
+    assert_eq!(json!(bytes(&before) - bytes(&after)), alone["alone_bytes"]);
+    assert_eq!(after["store"]["past_bytes"], 0);
+    client.expect_image("zoo", "v1", &second);
+    server.stop_and_check();
+}
+
 #[test]
 fn a_repository_is_renamed_with_its_tags_and_their_history() {
     let mut server = Server::start(&[]);

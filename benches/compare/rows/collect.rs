@@ -50,17 +50,7 @@ pub fn collect(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
         filling.elapsed().as_secs_f64()
     ));
     let server = open()?;
-    let window = Duration::from_millis(scale.collect_window_ms);
-    let seed = AtomicUsize::new(0);
-    let at_rest = pushes(&server, &seed, &|started| started.elapsed() < window)?;
-    let going = AtomicBool::new(true);
-    let (found, meanwhile) = thread::scope(|scope| -> Outcome<_> {
-        let pushing = scope.spawn(|| pushes(&server, &seed, &|_| going.load(Ordering::Relaxed)));
-        let collected = command(context, &server, &["gc"]);
-        going.store(false, Ordering::Relaxed);
-        let pushed = pushing.join().map_err(|_| "a client panicked")?;
-        Ok((collected?.0, pushed?))
-    })?;
+    let (at_rest, meanwhile, found) = beside_pushes(context, &server)?;
     let count = |name: &str| found[name].as_u64().unwrap_or(0);
     let objects = count("blobs") + count("manifests");
     let wanted = scale.removed_manifests as u64 * 6;
@@ -89,6 +79,22 @@ pub fn collect(context: &Context<'_>, report: &mut RowReport) -> Outcome<()> {
         Err(error) => report.fail("docker-registry", &error),
     }
     Ok(())
+}
+
+/// The slowest pushes at rest and beside the collection, and what that reports.
+fn beside_pushes(context: &Context<'_>, server: &Server) -> Outcome<(f64, f64, serde_json::Value)> {
+    let window = Duration::from_millis(context.scale.collect_window_ms);
+    let seed = AtomicUsize::new(0);
+    let at_rest = pushes(server, &seed, &|started| started.elapsed() < window)?;
+    let going = AtomicBool::new(true);
+    let (found, meanwhile) = thread::scope(|scope| -> Outcome<_> {
+        let pushing = scope.spawn(|| pushes(server, &seed, &|_| going.load(Ordering::Relaxed)));
+        let collected = command(context, server, &["gc"]);
+        going.store(false, Ordering::Relaxed);
+        let pushed = pushing.join().map_err(|_| "a client panicked")?;
+        Ok((collected?.0, pushed?))
+    })?;
+    Ok((at_rest, meanwhile, found))
 }
 
 /// Pushes images from several clients for as long as is said; the time of the slowest in a

@@ -202,9 +202,9 @@ mod tests {
 
     #[test]
     fn a_long_job_is_told_to_stop() {
-        let (told, began) = unbounded();
+        let (begun, seen) = unbounded();
         let long = Job::new(Duration::ZERO, move |turn| {
-            told.send(()).expect("somebody looks");
+            begun.send(()).expect("somebody looks");
             while !turn.is_over() {
                 thread::yield_now();
             }
@@ -215,8 +215,8 @@ mod tests {
             jobs: vec![long],
         }])
         .expect("a thread");
-        began.recv().expect("it began");
+        seen.recv().expect("it began");
         drop(jobs);
-        assert!(began.try_recv().is_err(), "it did not begin again");
+        assert!(seen.try_recv().is_err(), "it did not begin again");
     }
 }

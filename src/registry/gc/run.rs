@@ -233,7 +233,7 @@ impl<'r> Run<'r> {
                 name.is_none_or(|name| self.keepers.let_go(name, &item.digest))
             });
             self.kept += (due - page.len()) as u64;
-            page.sort_unstable_by_key(|item| item.digest);
+            page.sort_unstable_by_key(|one| one.digest);
             let mut rest = page.as_slice();
             while !rest.is_empty() && !(self.stop)() {
                 let (batch, later) = rest.split_at(self.pace.size().min(rest.len()));

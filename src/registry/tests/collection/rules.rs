@@ -6,10 +6,8 @@ use crate::registry::upload::Chunk;
 use crate::store::blobs::UploadKey;
 use crate::store::catalog::Removal;
 
-/// What a client does with a blob or manifest.
-type Way = fn(&World, &Digest);
-
-const ALMOST_A_GRACE: Duration = Duration::from_secs(3599);
+/// What a client does with a blob, and how that is called.
+type Way = (&'static str, fn(&World, &Digest));
 
 #[test]
 fn a_blob_that_nothing_refers_to_goes_after_the_grace() {
@@ -37,7 +35,7 @@ fn a_blob_that_nothing_refers_to_goes_after_the_grace() {
 #[test]
 fn what_a_client_found_sent_or_mounted_is_kept_for_the_grace() {
     let world = World::new();
-    let ways: [(&str, Way); 3] = [
+    let ways: [Way; 3] = [
         ("found", |world, own| {
             world.registry.blob_size(&name("a"), own).expect("there");
         }),
@@ -53,7 +51,9 @@ fn what_a_client_found_sent_or_mounted_is_kept_for_the_grace() {
         let blob = world.push_blob("a", b"one");
         world.clock.advance(2 * GRACE);
         touch(&world, &blob);
-        world.clock.advance(ALMOST_A_GRACE);
+        world
+            .clock
+            .advance(GRACE.saturating_sub(Duration::from_secs(1)));
         world.collect(DUE);
         assert!(world.has_blob("a", &blob), "{way}");
         // What it was found for comes in time.
@@ -90,7 +90,7 @@ fn what_was_removed_stays_for_its_window_and_what_it_shares_for_ever() {
     assert!(undo.until.is_some());
     world
         .clock
-        .advance(Duration::from_secs(86_400 - 2 * 3600 - 1));
+        .advance(WINDOW.saturating_sub(2 * GRACE + Duration::from_secs(1)));
     assert!(!world.collect(DUE).did_something());
     assert_eq!(world.files(), 3);
     world.clock.advance(Duration::from_secs(1));
@@ -167,7 +167,9 @@ fn after_a_start_everything_waits_for_a_grace() {
         .catalog()
         .write(|tx| tx.forget_removed(tx.now(), 10))
         .expect("forgotten");
-    world.clock.advance(ALMOST_A_GRACE);
+    world
+        .clock
+        .advance(GRACE.saturating_sub(Duration::from_secs(1)));
     assert_eq!(
         world.collect(DUE).links,
         1,
@@ -239,7 +241,7 @@ fn untagged_manifests_go_when_asked_for_and_what_is_held_stays() {
 #[test]
 fn an_untagged_manifest_that_a_client_found_is_kept() {
     let world = World::new();
-    let ways: [(&str, Way); 4] = [
+    let ways: [Way; 4] = [
         ("by digest", |world, own| {
             let found = world
                 .registry
@@ -273,7 +275,9 @@ fn an_untagged_manifest_that_a_client_found_is_kept() {
         world.clock.advance(2 * GRACE);
         find(&world, &own);
         world.delete("a", "v1");
-        world.clock.advance(ALMOST_A_GRACE);
+        world
+            .clock
+            .advance(GRACE.saturating_sub(Duration::from_secs(1)));
         assert_eq!(world.collect(untagged).untagged, 0, "{way}");
         world
             .put("a", "multi", &index(&[&image(&[b"config"], None)]))
