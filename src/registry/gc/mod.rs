@@ -60,7 +60,8 @@ pub struct GcReport {
     pub untagged: u64,
     /// Removed tags whose history is forgotten.
     pub histories: u64,
-    /// What stays for now; not counted by the collection in the background.
+    /// What stays for now; not counted by the collection in the background. A dry run does not
+    /// count what it would remove so that it can be brought back.
     pub waiting: Option<Waiting>,
     /// Why nothing was removed by its age, if so.
     pub clock: Option<String>,

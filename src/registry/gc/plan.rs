@@ -29,9 +29,11 @@ pub(super) struct Plan {
     names: HashMap<i64, RepositoryName>,
     /// Manifests that would go because nothing holds them.
     loose: HashSet<i64>,
+    /// Blobs that these would take along into a past, where there is one already: it keeps them.
+    moved: HashSet<(Option<i64>, Digest)>,
     /// Blobs of the queue that would be gone, and their bytes.
     pub(super) queued: (u64, u64),
-    /// Bytes of blobs that only what can be brought back needs, and that would be gone.
+    /// Bytes of blobs that only pasts hold, some of which use them, and that would be gone.
     pub(super) undo_bytes: u64,
 }
 
@@ -43,7 +45,15 @@ struct Going {
     links: u64,
     past: u64,
     queued: u64,
-    queued_past: u64,
+}
+
+impl Plan {
+    /// Whether none of so many pasts would hold the blob any more.
+    pub(super) fn leaves_no_past(&self, digest: &Digest, pasts: u64) -> bool {
+        self.blobs
+            .get(digest)
+            .is_some_and(|going| going.past == pasts)
+    }
 }
 
 impl Run<'_> {
@@ -62,18 +72,16 @@ impl Run<'_> {
             self.plan_set_free(&mut plan)?;
             self.plan_queue(&mut plan)?;
         }
-        for going in plan.blobs.values() {
+        for (digest, going) in &plan.blobs {
             self.report.links += going.links;
-            if going.links == going.holders {
+            if going.links == going.holders && !plan.moved.contains(&(None, *digest)) {
                 self.report.blobs += 1;
                 self.report.bytes += going.size;
                 if going.queued == going.links {
                     plan.queued.0 += 1;
                     plan.queued.1 += going.size;
                 }
-                let visible = going.links - going.past;
-                let visible_queued = going.queued - going.queued_past;
-                if visible == visible_queued && going.queued < going.links {
+                if going.past == going.links && going.queued < going.links {
                     plan.undo_bytes += going.size;
                 }
             }
@@ -131,7 +139,7 @@ impl Run<'_> {
                 let mut found = vec![(manifest.id, manifest.digest)];
                 while let Some((id, digest)) = found.pop() {
                     if self.would_go(plan, &manifest.repository, id, &digest)? {
-                        self.plan_loose_one(plan, manifest.repository_id, id)?;
+                        self.plan_loose_one(plan, &manifest, id)?;
                         found.extend(catalog_held_by(self, id)?);
                     }
                 }
@@ -158,15 +166,27 @@ impl Run<'_> {
         Ok(holders.iter().all(|holder| plan.loose.contains(holder)))
     }
 
-    fn plan_loose_one(&mut self, plan: &mut Plan, repository: i64, id: i64) -> Result<(), Error> {
+    /// The manifest of this id goes, of the repository of `at`.
+    fn plan_loose_one(
+        &mut self,
+        plan: &mut Plan,
+        at: &LooseManifest,
+        id: i64,
+    ) -> Result<(), Error> {
         plan.loose.insert(id);
         self.report.untagged += 1;
-        if self.removal == Removal::Undoable {
-            // Its blobs go along into the past.
-            return Ok(());
+        match self.removal {
+            Removal::Final => self.report.manifests += 1,
+            Removal::Undoable => {
+                let (past, references) = self.registry.catalog.read(|tx| {
+                    Ok::<_, Error>((tx.past_of(&at.repository)?, tx.references_of_manifest(id)?))
+                })?;
+                let moved = references.into_iter().map(|(_, digest)| digest);
+                plan.moved
+                    .extend(moved.flat_map(|digest| [(past, digest), (None, digest)]));
+            }
         }
-        self.report.manifests += 1;
-        self.plan_uses(plan, repository, id)
+        self.plan_uses(plan, at.repository_id, id)
     }
 
     /// Blobs all of whose uses in their repository would go.
@@ -179,7 +199,7 @@ impl Run<'_> {
             let is_past = plan.pasts.contains(&repository);
             let name = plan.names.get(&repository);
             let free = is_past || name.is_some_and(|name| self.keepers.let_go(name, &digest));
-            if now.uses > gone {
+            if now.uses > gone || plan.moved.contains(&(Some(repository), digest)) {
                 continue;
             }
             if !free {
@@ -212,6 +232,9 @@ impl Run<'_> {
                     self.kept += 1;
                     continue;
                 }
+                if plan.moved.contains(&(Some(item.repository), item.digest)) {
+                    continue;
+                }
                 if plan.blobs.len() >= LINKS_MAX {
                     self.report.complete = false;
                     return Ok(());
@@ -221,7 +244,6 @@ impl Run<'_> {
                 going.links += 1;
                 going.past += u64::from(item.name.is_none());
                 going.queued += 1;
-                going.queued_past += u64::from(item.name.is_none());
             }
         }
     }

@@ -67,6 +67,8 @@ impl<'r> Run<'r> {
         tell: &'r mut Tell<'r>,
         stop: &'r dyn Fn() -> bool,
     ) -> Result<Self, Error> {
+        // The steady time first: what is written later is due at `now` and what has passed since.
+        let begun = registry.clock.steady();
         let (now, rules) = (registry.clock.now(), registry.options);
         let (mut until, mut removed_before, mut clock) = (Some(far()), Some(far()), None);
         if !options.now {
@@ -103,7 +105,7 @@ impl<'r> Run<'r> {
             tell,
             stop,
             pace: Pace::new(),
-            begun: registry.clock.steady(),
+            begun,
             kept: 0,
             locked: 0,
             planned: None,

@@ -70,8 +70,12 @@ impl Run<'_> {
                 }
             }
         }
-        for of in shared.values() {
+        let plan = self.planned.as_ref();
+        for (digest, of) in &shared {
             queue.add(of);
+            if of.is_for_undo() && !plan.is_some_and(|plan| plan.leaves_no_past(digest, of.pasts)) {
+                queue.undo_bytes += of.size;
+            }
         }
         queue.latest = last.map(|last| last.after);
         Ok(queue)
@@ -110,6 +114,14 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Whether repositories hold it, and only pasts use it.
+    const fn is_for_undo(&self) -> bool {
+        let visible = self.holders - self.pasts;
+        visible > 0 && self.seen - self.seen_pasts == visible && self.seen < self.holders
+    }
+}
+
 impl Queue {
     fn add(&mut self, of: &Shared) {
         let visible = of.holders - of.pasts;
@@ -119,8 +131,6 @@ impl Queue {
             if visible == 0 {
                 self.free_past_bytes += of.size;
             }
-        } else if visible > 0 && of.seen - of.seen_pasts == visible {
-            self.undo_bytes += of.size;
         }
     }
 }

@@ -287,8 +287,8 @@ impl Catalog {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Whether the write-ahead log is being folded in at this moment. The writer waits for that when
-    /// much is written meanwhile, and all that wait for the writer with it.
+    /// Whether the write-ahead log is being folded in at this moment. The writer waits for that
+    /// when much is written meanwhile, and all that wait for the writer with it.
     pub fn is_folding(&self) -> bool {
         let folds = self.folds.as_ref();
         folds.is_some_and(|folds| folds.load(Ordering::Acquire))

@@ -113,6 +113,12 @@ impl ReadTx<'_> {
             .map_err(|error| self.failed(&error, "counting", "what can be brought back"))
     }
 
+    /// The past of a repository, by its internal id; `None` when it has none.
+    pub fn past_of(&self, name: &RepositoryName) -> Result<Option<i64>, Error> {
+        self.past_id(name)
+            .map_err(|error| self.failed(&error, "looking up the past of", name))
+    }
+
     /// What a manifest refers to, by its internal id.
     pub fn references_of_manifest(&self, id: i64) -> Result<Vec<(ReferenceKind, Digest)>, Error> {
         self.references_of(id)

@@ -137,7 +137,10 @@ proptest! {
         let done = world.collect(real);
         prop_assert_eq!(gone(&done), gone(&planned));
         let (done, planned) = (done.waiting.expect("counted"), planned.waiting.expect("counted"));
-        prop_assert_eq!(done.undo, planned.undo);
+        // What the real one has removed for want of a tag can be brought back now.
+        if now || without_window || !delete_untagged {
+            prop_assert_eq!(done.undo, planned.undo);
+        }
         let after = world.registry.totals().expect("totals");
         prop_assert_eq!(before.blobs - after.blobs, gone(&again)[0]);
         prop_assert_eq!(before.blob_bytes - after.blob_bytes, gone(&again)[1]);
