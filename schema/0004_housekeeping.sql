@@ -242,9 +242,9 @@ END;
 
 CREATE TRIGGER blob_resized AFTER UPDATE OF size ON blob WHEN old.size <> new.size BEGIN
     UPDATE repository SET blob_bytes = blob_bytes - old.size + new.size,
-        alone_bytes = alone_bytes
-            + iif(iif(is_past = 0, new.holders = 1, new.holders = 0 AND new.pasts = 1),
-                new.size - old.size, 0)
+        alone_bytes = alone_bytes + iif(
+            iif(is_past = 0, new.holders = 1, new.holders = 0 AND new.pasts = 1),
+            new.size - old.size, 0)
     WHERE id IN (SELECT repository_id FROM repository_blob WHERE digest = new.digest);
     UPDATE total SET blob_bytes = blob_bytes - old.size + new.size,
         past_bytes = past_bytes
@@ -259,48 +259,34 @@ WHEN (old.holders = 0 AND old.pasts > 0) <> (new.holders = 0 AND new.pasts > 0) 
     WHERE id = 1;
 END;
 
--- A second repository holds it: neither does alone any more.
-CREATE TRIGGER blob_shared AFTER UPDATE OF holders ON blob
-WHEN old.holders = 1 AND new.holders = 2 BEGIN
-    UPDATE repository SET alone_bytes = alone_bytes - new.size
-    WHERE is_past = 0 AND id IN (
-        SELECT repository_id FROM repository_blob WHERE digest = new.digest
-    );
-END;
-
--- One is left that does.
-CREATE TRIGGER blob_left AFTER UPDATE OF holders ON blob
-WHEN old.holders = 2 AND new.holders = 1 BEGIN
+-- It has come to be held by one alone: one that clients see, or one past while none of these does.
+CREATE TRIGGER blob_alone AFTER UPDATE OF holders, pasts ON blob
+WHEN iif(new.holders = 0, new.pasts = 1, new.holders = 1)
+    AND NOT iif(new.holders = 0, old.holders = 0 AND old.pasts = 1, old.holders = 1)
+BEGIN
     UPDATE repository SET alone_bytes = alone_bytes + new.size
-    WHERE is_past = 0 AND id IN (
+    WHERE is_past = (new.holders = 0) AND id IN (
         SELECT repository_id FROM repository_blob WHERE digest = new.digest
     );
 END;
 
--- The same for what a past alone holds, which nobody else may: neither a repository nor a past.
-CREATE TRIGGER past_shared AFTER UPDATE OF holders, pasts ON blob
-WHEN old.holders = 0 AND old.pasts = 1 AND new.holders + new.pasts = 2 BEGIN
+-- One more of the kind has come to hold it (for which repository_blob_inserted has counted it
+-- already), or one that clients see beside a past.
+CREATE TRIGGER blob_shared AFTER UPDATE OF holders, pasts ON blob
+WHEN iif(old.holders = 0, old.pasts = 1 AND new.holders + new.pasts > 1,
+    old.holders = 1 AND new.holders > 1)
+BEGIN
     UPDATE repository SET alone_bytes = alone_bytes - new.size
-    WHERE is_past = 1 AND id IN (
+    WHERE is_past = (old.holders = 0) AND id IN (
         SELECT repository_id FROM repository_blob WHERE digest = new.digest
     );
 END;
 
-CREATE TRIGGER past_left AFTER UPDATE OF holders, pasts ON blob
-WHEN new.holders = 0 AND new.pasts = 1 AND old.holders + old.pasts = 2 BEGIN
-    UPDATE repository SET alone_bytes = alone_bytes + new.size
-    WHERE is_past = 1 AND id IN (
-        SELECT repository_id FROM repository_blob WHERE digest = new.digest
-    );
-END;
-
--- Few statements, because every push and every collection comes here. What a repository that joins
--- another one adds to alone_bytes is taken from both by blob_shared or past_shared.
+-- Few statements, because every push and every collection comes here.
 CREATE TRIGGER repository_blob_inserted AFTER INSERT ON repository_blob BEGIN
     UPDATE repository SET blobs = blobs + 1, (blob_bytes, alone_bytes) = (
-        SELECT blob_bytes + b.size,
-            alone_bytes + iif(
-                iif(is_past = 0, b.holders <= 1, b.holders = 0 AND b.pasts <= 1), b.size, 0)
+        SELECT blob_bytes + b.size, alone_bytes
+            + iif(iif(is_past = 0, b.holders = 1, b.holders = 0 AND b.pasts = 1), b.size, 0)
         FROM blob b WHERE b.digest = new.digest
     ) WHERE id = new.repository_id;
     UPDATE blob SET (holders, pasts) = (
@@ -311,9 +297,8 @@ END;
 
 CREATE TRIGGER repository_blob_deleted AFTER DELETE ON repository_blob BEGIN
     UPDATE repository SET blobs = blobs - 1, (blob_bytes, alone_bytes) = (
-        SELECT blob_bytes - b.size,
-            alone_bytes - iif(
-                iif(is_past = 0, b.holders = 1, b.holders = 0 AND b.pasts = 1), b.size, 0)
+        SELECT blob_bytes - b.size, alone_bytes
+            - iif(iif(is_past = 0, b.holders = 1, b.holders = 0 AND b.pasts = 1), b.size, 0)
         FROM blob b WHERE b.digest = old.digest
     ) WHERE id = old.repository_id;
     UPDATE blob SET (holders, pasts) = (

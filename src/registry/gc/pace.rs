@@ -8,7 +8,7 @@ const SIZE_MIN: usize = 32;
 /// The most.
 const SIZE_MAX: usize = 256;
 /// How long a batch should keep the writer.
-const BUSY_MAX: Duration = Duration::from_millis(4);
+const BUSY_MAX: Duration = Duration::from_millis(1);
 /// While others write, a batch and what follows it until the next take at least so many times as
 /// long as it has kept the writer.
 const CYCLE: u32 = 3;
@@ -64,12 +64,12 @@ mod tests {
         let ms = Duration::from_millis;
         let mut pace = Pace::new();
         for _ in 0..10 {
-            pace.note(ms(1), ms(2), false);
+            pace.note(ms(0), ms(2), false);
         }
         assert_eq!((pace.size(), pace.rest()), (SIZE_MAX, Duration::ZERO));
-        pace.note(ms(3), ms(4), true);
-        assert_eq!((pace.size(), pace.rest()), (SIZE_MAX, ms(5)));
-        pace.note(ms(3), ms(12), true);
+        pace.note(ms(1), ms(2), true);
+        assert_eq!((pace.size(), pace.rest()), (SIZE_MAX, ms(1)));
+        pace.note(ms(1), ms(12), true);
         assert_eq!(pace.rest(), Duration::ZERO, "others had their turn");
         for _ in 0..10 {
             pace.note(ms(1000), ms(1001), true);

@@ -1,6 +1,7 @@
 //! One run of the collection.
 
 use std::collections::HashSet;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::batch::{self, Keepers, Removed, Taken};
@@ -10,15 +11,21 @@ use super::{GcOptions, GcReport, far};
 use crate::oci::Digest;
 use crate::registry::{Counted, Error, Progress, Registry, Tell};
 use crate::store::Error as StoreError;
-use crate::store::catalog::{Collectable, LooseManifest, Removal, WriteTx};
+use crate::store::catalog::{Catalog, Collectable, LooseManifest, Removal, WriteTx};
 use crate::store::locks::DigestLock;
 
 /// Blobs that are read from the queue at a time. They are taken in the order of their digests,
 /// because neighbours share pages of the catalog.
-const QUEUE_PAGE: usize = 32 * 1024;
+const QUEUE_PAGE: usize = 8 * 1024;
 
 /// Manifests that nothing holds, read at a time.
 const LOOSE_PAGE: usize = 256;
+
+/// How long a batch waits for the catalog's log at the most.
+const FOLD_MAX: Duration = Duration::from_millis(50);
+
+/// How often it looks meanwhile.
+const FOLD_LOOK: Duration = Duration::from_micros(500);
 
 /// What a batch of manifests is smaller by: each has several references.
 const REFERENCES_USUAL: usize = 4;
@@ -41,6 +48,8 @@ pub(super) struct Run<'r> {
     begun: Duration,
     /// Blobs that were due and left.
     pub(super) kept: u64,
+    /// Those of them that somebody else had locked: they are tried once more.
+    locked: u64,
     pub(super) planned: Option<Plan>,
 }
 
@@ -58,6 +67,8 @@ impl<'r> Run<'r> {
         tell: &'r mut Tell<'r>,
         stop: &'r dyn Fn() -> bool,
     ) -> Result<Self, Error> {
+        // The steady time first: what is written later is due at `now` and what has passed since.
+        let begun = registry.clock.steady();
         let (now, rules) = (registry.clock.now(), registry.options);
         let (mut until, mut removed_before, mut clock) = (Some(far()), Some(far()), None);
         if !options.now {
@@ -94,8 +105,9 @@ impl<'r> Run<'r> {
             tell,
             stop,
             pace: Pace::new(),
-            begun: registry.clock.steady(),
+            begun,
             kept: 0,
+            locked: 0,
             planned: None,
         })
     }
@@ -125,7 +137,11 @@ impl<'r> Run<'r> {
             // What was set free just now is due as well. Time goes on steadily, whatever a clock
             // that is set meanwhile says.
             let passed = self.registry.clock.steady().saturating_sub(self.begun);
-            self.take_blobs(until.checked_add(passed).unwrap_or(until))?;
+            let until = until.checked_add(passed).unwrap_or(until);
+            self.take_blobs(until)?;
+            if self.locked > 0 {
+                self.take_blobs(until)?;
+            }
         }
         Ok(())
     }
@@ -205,6 +221,7 @@ impl<'r> Run<'r> {
 
     fn take_blobs(&mut self, until: SystemTime) -> Result<(), Error> {
         let mut last: Option<Collectable> = None;
+        (self.kept, self.locked) = (0, 0);
         while !(self.stop)() {
             let mut page = self
                 .registry
@@ -235,7 +252,9 @@ impl<'r> Run<'r> {
             digests,
             locks,
         } = self.lock(batch.iter().cloned(), |item| item.digest);
-        self.kept += (batch.len() - items.len()) as u64;
+        let locked = (batch.len() - items.len()) as u64;
+        self.kept += locked;
+        self.locked += locked;
         if items.is_empty() {
             return Ok(());
         }
@@ -290,6 +309,7 @@ impl<'r> Run<'r> {
         work: impl FnOnce(&mut WriteTx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Error> {
         let catalog = &self.registry.catalog;
+        wait_for_fold(catalog);
         let (before, started) = (catalog.writes(), Instant::now());
         let (outcome, busy) = catalog.write(move |tx| {
             let begun = Instant::now();
@@ -306,7 +326,7 @@ impl<'r> Run<'r> {
         self.progress.total = self.progress.total.max(self.progress.done);
         (self.tell)(&self.progress);
         if !self.pace.rest().is_zero() {
-            std::thread::sleep(self.pace.rest());
+            thread::sleep(self.pace.rest());
         }
     }
 
@@ -326,5 +346,13 @@ impl<'r> Run<'r> {
         let took = started.elapsed().as_millis();
         self.report.duration_ms = u64::try_from(took).unwrap_or(u64::MAX);
         self.report
+    }
+}
+
+/// Waits, for a while, until the catalog's log is folded in: others should find the writer free.
+fn wait_for_fold(catalog: &Catalog) {
+    let end = Instant::now() + FOLD_MAX;
+    while catalog.is_folding() && Instant::now() < end {
+        thread::sleep(FOLD_LOOK);
     }
 }

@@ -31,8 +31,9 @@ impl Run<'_> {
         let ((planned, planned_bytes), planned_undo) =
             plan.map_or(((0, 0), 0), |plan| (plan.queued, plan.undo_bytes));
         let moved = plan.map_or((0, 0), |plan| (plan.moved.manifests, plan.moved.bytes));
-        let moves = plan.is_some() && self.removal == Removal::Undoable && self.report.untagged > 0;
-        let last_removed = if moves {
+        let will_move =
+            plan.is_some() && self.removal == Removal::Undoable && self.report.untagged > 0;
+        let last_removed = if will_move {
             last_removed.max(Some(registry.clock.now()))
         } else {
             last_removed

@@ -3,6 +3,8 @@
 //! With inline blobs in it the log is full after a dozen pushes, and to fold it in is to copy all
 //! of it and to wait for the device. Whoever commits meanwhile need not wait for that.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
@@ -18,6 +20,8 @@ pub(super) struct Folding {
     ended: Receiver<Result<Length>>,
     thread: Option<JoinHandle<()>>,
     running: bool,
+    /// Whether the thread is at work at this moment, for others to see.
+    at_work: Arc<AtomicBool>,
 }
 
 impl Folding {
@@ -28,13 +32,17 @@ impl Folding {
     pub fn start(connection: Connection) -> std::result::Result<Self, Error> {
         let (ask, asked) = bounded::<()>(1);
         let (end, ended) = bounded(1);
+        let at_work = Arc::new(AtomicBool::new(false));
+        let own = Arc::clone(&at_work);
         let thread = std::thread::Builder::new()
             .name("catalog-fold".to_owned())
             .stack_size(256 << 10)
             .spawn(move || {
                 for () in &asked {
+                    let length = checkpoint(&connection, FOLD);
+                    own.store(false, Ordering::Release);
                     // The writer is gone when nobody listens.
-                    let _ = end.send(checkpoint(&connection, FOLD));
+                    let _ = end.send(length);
                 }
             })
             .map_err(|error| Error::io("starting", "the folding of the catalog's log", error))?;
@@ -43,16 +51,26 @@ impl Folding {
             ended,
             thread: Some(thread),
             running: false,
+            at_work,
         })
+    }
+
+    /// Whether the thread is at work.
+    pub const fn at_work(&self) -> &Arc<AtomicBool> {
+        &self.at_work
     }
 
     /// Asks for a fold; only while none runs.
     pub fn begin(&mut self) {
+        self.at_work.store(true, Ordering::Release);
         // The thread ends after this value only, so there is somebody to take it.
         self.running = self
             .ask
             .as_ref()
             .is_some_and(|ask| ask.try_send(()).is_ok());
+        if !self.running {
+            self.at_work.store(false, Ordering::Release);
+        }
     }
 
     /// Whether a fold was asked for whose end was not told yet.

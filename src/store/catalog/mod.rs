@@ -161,6 +161,8 @@ pub struct Catalog {
     unclear: Arc<AtomicBool>,
     /// Closures that the writer has run.
     written: Arc<AtomicU64>,
+    /// Whether the log is being folded in; `None` where there is no log.
+    folds: Option<Arc<AtomicBool>>,
     /// The last to go.
     _index: Option<IndexFile>,
     clock: Arc<dyn Clock>,
@@ -184,6 +186,9 @@ impl Catalog {
             let own = connection::open_for_folding(&place, options.durability)?;
             Some(Folding::start(own)?)
         };
+        let folds = folding
+            .as_ref()
+            .map(|folding| Arc::clone(folding.at_work()));
         let gate = in_memory.then(|| Arc::new(Gate::default()));
         let unclear = Arc::new(AtomicBool::new(false));
         let written = Arc::new(AtomicU64::new(0));
@@ -217,6 +222,7 @@ impl Catalog {
             thread: Mutex::new(Some(thread)),
             unclear,
             written,
+            folds,
             _index: index,
             clock: options.clock,
         })
@@ -279,6 +285,13 @@ impl Catalog {
     /// too.
     pub fn writes(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
+    }
+
+    /// Whether the write-ahead log is being folded in at this moment. The writer waits for that
+    /// when much is written meanwhile, and all that wait for the writer with it.
+    pub fn is_folding(&self) -> bool {
+        let folds = self.folds.as_ref();
+        folds.is_some_and(|folds| folds.load(Ordering::Acquire))
     }
 
     /// Makes the catalog say that its last commit failed so.
