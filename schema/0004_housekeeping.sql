@@ -340,14 +340,9 @@ CREATE TRIGGER manifest_deleted AFTER DELETE ON manifest BEGIN
     WHERE id = 1;
 END;
 
-CREATE TRIGGER tag_inserted AFTER INSERT ON tag BEGIN
-    UPDATE repository SET tags = tags + 1 WHERE id = new.repository_id;
-    UPDATE total SET tags = tags + 1 WHERE id = 1;
-END;
-
-CREATE TRIGGER tag_deleted AFTER DELETE ON tag BEGIN
-    UPDATE repository SET tags = tags - 1 WHERE id = old.repository_id;
-    UPDATE total SET tags = tags - 1 WHERE id = 1;
+-- Tags are counted by whoever writes them, many at a time: a manifest may have ten thousand.
+CREATE TRIGGER repository_tagged AFTER UPDATE OF tags ON repository BEGIN
+    UPDATE total SET tags = tags - old.tags + new.tags WHERE id = 1;
 END;
 
 CREATE TRIGGER repository_changed

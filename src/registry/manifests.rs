@@ -159,6 +159,7 @@ impl Registry {
                 annotations: &manifest.annotations,
                 subject: manifest.subject,
                 references: &references,
+                is_tagged: !tags.is_empty(),
             };
             store(tx, &rules, &repository, &new, &tags, life)
         })?;

@@ -21,6 +21,10 @@ statements! {
         SELECT ?1, t.name, m.digest, m.media_type, m.size, t.updated_at, t.set_by, ?4, ?5, ?6
         FROM tag t JOIN manifest m ON m.id = t.manifest_id
         WHERE t.repository_id = ?2 AND t.name = ?3";
+    END_ALL = "INSERT INTO tag_history (repository, tag, digest, media_type, size, set_at, set_by,
+            ended_at, ended_by, ended_how)
+        SELECT ?1, t.name, m.digest, m.media_type, m.size, t.updated_at, t.set_by, ?3, ?4, ?5
+        FROM manifest m JOIN tag t ON t.manifest_id = m.id WHERE m.id = ?2";
     TRIM = "DELETE FROM tag_history WHERE id IN (SELECT id FROM tag_history
         WHERE repository = ?1 AND tag = ?2 ORDER BY id DESC LIMIT -1 OFFSET ?3)";
     LIST = "SELECT digest, set_at, set_by, ended_at, ended_by, ended_how, id, tag, media_type,
@@ -114,8 +118,26 @@ impl WriteTx<'_> {
             ended,
         );
         self.execute(END, params)?;
-        self.execute(TRIM, (name.as_str(), tag, limit(TAG_HISTORY_MAX)))?;
-        Ok(())
+        self.trim_history(name, tag)
+    }
+
+    /// Notes what all tags of a manifest point to, because that ends with it. A history that grows
+    /// too long by it is cut when its tag is made again.
+    pub(super) fn end_tags(&self, name: &RepositoryName, manifest: i64) -> rusqlite::Result<()> {
+        let params = (
+            name.as_str(),
+            manifest,
+            self.now_ms(),
+            self.actor(),
+            Ended::RemovedWithManifest,
+        );
+        self.execute(END_ALL, params).map(|_| ())
+    }
+
+    /// Forgets what is beyond the longest history.
+    pub(super) fn trim_history(&self, name: &RepositoryName, tag: &str) -> rusqlite::Result<()> {
+        self.execute(TRIM, (name.as_str(), tag, limit(TAG_HISTORY_MAX)))
+            .map(|_| ())
     }
 
     /// Forgets the history of tags that were removed at `before` or earlier and not made again,

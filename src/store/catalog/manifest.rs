@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::Row;
 
-use super::rows::{Ended, ManifestFacts, ManifestRow, NewManifest, ReferenceKind, Removal};
+use super::rows::{ManifestFacts, ManifestRow, NewManifest, ReferenceKind, Removal};
 use super::transaction::{ReadTx, WriteTx, statements};
 use super::values::{Count, DigestColumn, limit};
 use crate::oci::{Digest, RepositoryName, Tag};
@@ -183,7 +183,11 @@ impl WriteTx<'_> {
             }
             if is_new {
                 self.holds_others(repository, &manifest.digest, manifest.references)?;
-                self.note_if_loose(id)
+                if manifest.is_tagged {
+                    Ok(())
+                } else {
+                    self.note_if_loose(id)
+                }
             } else {
                 self.touch_loose(id)
             }
@@ -247,10 +251,11 @@ impl WriteTx<'_> {
                 return Ok(None);
             };
             let tags: Vec<String> = self.all(TAGS, (id,), |row| row.get(0))?;
-            for tag in &tags {
-                self.end_tag(name, repository, tag, Ended::RemovedWithManifest)?;
+            if !tags.is_empty() {
+                self.end_tags(name, id)?;
+                self.execute(DELETE_TAGS, (id,))?;
+                self.count_tags(repository, -limit(tags.len()))?;
             }
-            self.execute(DELETE_TAGS, (id,))?;
             let references = self.references_of(id)?;
             match removal {
                 Removal::Undoable => {

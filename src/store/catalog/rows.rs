@@ -69,6 +69,8 @@ pub struct NewManifest<'a> {
     pub subject: Option<Digest>,
     /// What it refers to, in order.
     pub references: &'a [(ReferenceKind, Digest)],
+    /// Whether a tag is set to it in the same transaction, so that it is held.
+    pub is_tagged: bool,
 }
 
 /// One entry of the referrers API.

@@ -18,6 +18,7 @@ statements! {
         ON CONFLICT (repository_id, name)
         DO UPDATE SET manifest_id = excluded.manifest_id, updated_at = excluded.updated_at,
             set_by = excluded.set_by, expires_at = excluded.expires_at";
+    COUNT = "UPDATE repository SET tags = tags + ?2 WHERE id = ?1";
     DELETE = "DELETE FROM tag WHERE repository_id = ?1 AND name = ?2";
 }
 
@@ -89,6 +90,10 @@ impl WriteTx<'_> {
             expires_at,
         );
         self.execute(SET, params)?;
+        if target.is_none() {
+            self.count_tags(repository, 1)?;
+            self.trim_history(name, tag.as_str())?;
+        }
         self.is_held(manifest)?;
         moved_from.map_or(Ok(()), |manifest| self.note_if_loose(manifest))
     }
@@ -106,10 +111,16 @@ impl WriteTx<'_> {
             };
             self.end_tag(name, repository, tag.as_str(), Ended::Removed)?;
             self.execute(DELETE, names)?;
+            self.count_tags(repository, -1)?;
             self.note_if_loose(manifest)?;
             Ok(true)
         };
         delete()
             .map_err(|error| self.failed(&error, "removing the tag", format_args!("{name}:{tag}")))
+    }
+
+    /// The repository has so many tags more.
+    pub(super) fn count_tags(&self, repository: i64, more: i64) -> rusqlite::Result<()> {
+        self.execute(COUNT, (repository, more)).map(|_| ())
     }
 }

@@ -21,16 +21,21 @@ statements! {
         WHERE repository_id = ?1 AND digest = ?2 AND uses = 1";
     REMOVE_MISSING = "UPDATE missing_blob SET uses = uses - 1
         WHERE repository_id = ?1 AND digest = ?2";
-    MISSING = "DELETE FROM missing_blob WHERE repository_id = ?1 AND digest = ?2 RETURNING uses";
+    FOUND = "DELETE FROM missing_blob WHERE repository_id = ?1 AND digest = ?2";
     // From the digest: it is the child of few indexes, a repository may have many.
     CHILD_USES = "SELECT count(*) FROM manifest_reference f
         CROSS JOIN manifest m ON m.id = f.manifest_id
         WHERE f.kind = 3 AND f.digest = ?2 AND m.repository_id = ?1";
-    TOUCH = "UPDATE repository_blob SET collect_after = ?3
-        WHERE repository_id = ?1 AND digest = ?2 AND uses = 0";
     HOLDS = "SELECT uses FROM repository_blob WHERE repository_id = ?1 AND digest = ?2";
+    // How often it is used already, and what it is linked with, in one statement: each push of a
+    // blob comes here.
+    USED = "SELECT ifnull((SELECT uses FROM missing_blob
+            WHERE repository_id = ?1 AND digest = ?2), 0),
+        (SELECT count(*) FROM manifest_reference f CROSS JOIN manifest m ON m.id = f.manifest_id
+            WHERE f.kind = 3 AND f.digest = ?2 AND m.repository_id = ?1)";
     LINK = "INSERT INTO repository_blob (repository_id, digest, uses, collect_after)
-        VALUES (?1, ?2, ?3, ?4)";
+        VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT DO UPDATE SET collect_after = ?5 WHERE uses = 0";
     UNLINK = "DELETE FROM repository_blob WHERE repository_id = ?1 AND digest = ?2";
 }
 
@@ -72,20 +77,15 @@ impl WriteTx<'_> {
     /// Lets a repository read a blob; what it has and nothing uses is kept for another grace.
     pub(super) fn link(&self, repository: i64, digest: &Digest) -> rusqlite::Result<()> {
         let params = || (repository, DigestColumn::from(digest));
-        let uses: Option<i64> = self.one(HOLDS, params(), |row| row.get(0))?;
-        let after = self.collect_after_ms();
-        match uses {
-            Some(0) => {
-                self.execute(TOUCH, (repository, DigestColumn::from(digest), after))?;
-            }
-            Some(_) => {}
-            None => {
-                let missing: Option<i64> = self.one(MISSING, params(), |row| row.get(0))?;
-                let uses = missing.unwrap_or(0) + self.child_uses(repository, digest)?;
-                let after = (uses == 0).then_some(after);
-                let params = (repository, DigestColumn::from(digest), uses, after);
-                self.execute(LINK, params)?;
-            }
+        let found = self.one(USED, params(), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (missing, children): (i64, i64) = found.unwrap_or_default();
+        let uses = missing + children;
+        let again = self.collect_after_ms();
+        let after = (uses == 0).then_some(again);
+        let own = DigestColumn::from(digest);
+        self.execute(LINK, (repository, own, uses, after, again))?;
+        if missing > 0 {
+            self.execute(FOUND, params())?;
         }
         Ok(())
     }

@@ -113,6 +113,7 @@ impl Sample {
                 annotations: &self.annotations,
                 subject: self.subject,
                 references: &self.references,
+                is_tagged: false,
             },
         )
     }
