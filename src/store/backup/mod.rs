@@ -4,7 +4,7 @@
 //! looks at a row. The order of effects is what makes a backup whole at every moment: bytes and
 //! names first, made durable, then the catalog takes its name in one step. In reading order:
 //! [`blobs`] (one file after the other), [`target`] (the folder of a backup), [`restored`] (the
-//! folder that comes of one), [`describe`] (`backup.json`), [`refuse`] (which folders will not do).
+//! folder that comes of one), [`describe`] (`backup.json`), `refuse` (which folders will not do).
 
 pub mod blobs;
 pub mod describe;
