@@ -5,7 +5,7 @@
 //! when it fails. Nothing here knows a rule of the registry, a file of a blob or a word of HTTP.
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
-//! `uses`, `manifest`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
+//! `uses`, `manifest`, `ending`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
 //! `collect`, `overview`, `usage`, `total`, `scrub`, `quota`, `retention`, `pull`, `account`,
 //! `machine_token` (what can be asked and changed), [`transaction`] (the views they are asked
 //! through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
@@ -17,6 +17,7 @@ mod check;
 mod collect;
 mod connection;
 mod copy;
+mod ending;
 mod failure;
 mod fold;
 mod gate;
@@ -161,6 +162,8 @@ pub struct Catalog {
     unclear: Arc<AtomicBool>,
     /// Closures that the writer has run.
     written: Arc<AtomicU64>,
+    /// Whether there are tags that the writer is about to take away.
+    ending: Arc<AtomicBool>,
     /// Whether the log is being folded in; `None` where there is no log.
     folds: Option<Arc<AtomicBool>>,
     /// The last to go.
@@ -192,6 +195,10 @@ impl Catalog {
         let gate = in_memory.then(|| Arc::new(Gate::default()));
         let unclear = Arc::new(AtomicBool::new(false));
         let written = Arc::new(AtomicU64::new(0));
+        let ending = ReadTx::new(&connection)
+            .has_ending_tags()
+            .map_err(|error| connection::opening(&place, &error))?;
+        let ending = Arc::new(AtomicBool::new(ending));
         let writer = Writer {
             connection,
             clock: Arc::clone(&options.clock),
@@ -204,6 +211,7 @@ impl Catalog {
             blob_grace: options.blob_grace,
             unclear: Arc::clone(&unclear),
             written: Arc::clone(&written),
+            ending: Arc::clone(&ending),
         };
         // At least one: a queue without room would hold nobody while the writer is busy.
         let (sender, queue) = bounded(options.queue_max.max(1));
@@ -222,6 +230,7 @@ impl Catalog {
             thread: Mutex::new(Some(thread)),
             unclear,
             written,
+            ending,
             folds,
             _index: index,
             clock: options.clock,
@@ -239,7 +248,8 @@ impl Catalog {
     }
 
     /// Runs `work` on one consistent snapshot, on this thread. A read may lie inside another read,
-    /// never inside a write.
+    /// never inside a write. Right after the removal of a manifest with many tags it waits until
+    /// they are gone.
     ///
     /// # Errors
     /// What `work` returns, or the failure to read.
@@ -247,7 +257,28 @@ impl Catalog {
         &self,
         work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.wait_for_ending_tags();
         self.readers.read(work)
+    }
+
+    /// The same without ever waiting for the writer: for accounts, and for what clients pull.
+    /// History, removals and the order of tags by time may lack what the last removal did.
+    ///
+    /// # Errors
+    /// What `work` returns, or the failure to read.
+    pub fn read_at_once<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.readers.read(work)
+    }
+
+    /// Until the writer has taken them away, as it does first. When it cannot (the disk is full),
+    /// or inside a read, what is read shows them.
+    fn wait_for_ending_tags(&self) {
+        if self.ending.load(Ordering::Acquire) {
+            let _ = self.write(|_| Ok::<(), Error>(()));
+        }
     }
 
     /// Has the writer run `work` and waits until it is committed as durably as configured. When
@@ -307,6 +338,7 @@ impl Catalog {
     /// # Errors
     /// The check could not run.
     pub fn integrity(&self) -> Result<Vec<String>, Error> {
+        self.wait_for_ending_tags();
         check::integrity(&self.readers)
     }
 

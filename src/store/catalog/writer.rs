@@ -45,6 +45,8 @@ pub(super) struct Writer {
     pub(super) unclear: Arc<AtomicBool>,
     /// Closures that were run.
     pub(super) written: Arc<AtomicU64>,
+    /// Whether there may be tags to be taken away before anything else is written.
+    pub(super) ending: Arc<AtomicBool>,
 }
 
 /// What one transaction holds.
@@ -56,6 +58,8 @@ struct Batch {
     kept: usize,
     /// Bytes of content that they wrote.
     bytes: usize,
+    /// Whether one left tags to be taken away: none may follow it.
+    ending: bool,
 }
 
 impl Writer {
@@ -70,8 +74,10 @@ impl Writer {
         {
             log::warn!("no room was made for the catalog's write-ahead log: {error}");
         }
+        self.end_tags_or_later();
         while let Ok(first) = queue.recv() {
             self.batch(first, queue);
+            self.end_tags_or_later();
         }
         let folded = self.log_file.fold_in(&self.connection);
         let closed = self.connection.close().map_err(|(_, error)| error);
@@ -84,16 +90,19 @@ impl Writer {
         let mut batch = Batch::default();
         self.log_file.see_to_room();
         let stay = self.gate.as_ref().map(|gate| gate.exclusive());
-        let result = self
-            .run_waiting(&mut batch, first, queue)
-            .and_then(|()| self.commit(&batch));
-        if let Err(failure) = &result {
-            self.roll_back();
-            // The next one finds room, if there is any that only the catalog gets.
-            if failure.kind == ErrorKind::Full && self.space.release_ballast() {
-                log::warn!("a commit found no room: the ballast was given to the catalog");
+        let result = match self.end_tags() {
+            Ok(()) => self
+                .run_waiting(&mut batch, first, queue)
+                .and_then(|()| self.commit(&batch)),
+            Err(failure) => {
+                batch.jobs.push(first);
+                Err(failure)
             }
-            self.settle();
+        };
+        match &result {
+            Ok(()) if batch.ending => self.ending.store(true, Ordering::Release),
+            Ok(()) => {}
+            Err(failure) => self.recover(failure),
         }
         drop(stay);
         self.written
@@ -102,6 +111,49 @@ impl Writer {
             job.answer(result.as_ref().err());
         }
         self.log_file.tend(&self.connection);
+    }
+
+    /// Takes away the tags that a batch left, while nobody waits for it. What fails is tried again
+    /// before the next batch.
+    fn end_tags_or_later(&mut self) {
+        let stay = self.gate.as_ref().map(|gate| gate.exclusive());
+        if let Err(failure) = self.end_tags() {
+            log::warn!(
+                "tags of removed manifests stay rows for now: {}",
+                failure.to_error()
+            );
+            self.recover(&failure);
+        }
+        drop(stay);
+    }
+
+    fn end_tags(&self) -> Result<(), Failure> {
+        if !self.ending.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let failed = |error: &rusqlite::Error| Failure::sqlite("writing to", error);
+        let mut transaction = WriteTx::new(&self.connection, self.clock.now(), self.blob_grace);
+        if transaction.has_ending_tags().map_err(|e| failed(&e))? {
+            run(&self.connection, "BEGIN IMMEDIATE").map_err(|e| failed(&e))?;
+            transaction.end_noted_tags().map_err(|error| Failure {
+                kind: error.kind(),
+                doing: "writing to",
+                cause: error.to_string(),
+            })?;
+            self.commit(&Batch::default())?;
+        }
+        self.ending.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// After a transaction that failed.
+    fn recover(&self, failure: &Failure) {
+        self.roll_back();
+        // The next one finds room, if there is any that only the catalog gets.
+        if failure.kind == ErrorKind::Full && self.space.release_ballast() {
+            log::warn!("a commit found no room: the ballast was given to the catalog");
+        }
+        self.settle();
     }
 
     fn run_waiting(
@@ -120,8 +172,10 @@ impl Writer {
                 batch.kept += 1;
                 batch.shards.extend(transaction.shards);
                 batch.bytes += transaction.bytes;
+                batch.ending = transaction.ending;
             }
-            let room = batch.jobs.len() < self.batch_max && batch.bytes < BATCH_BYTES_MAX;
+            let room =
+                batch.jobs.len() < self.batch_max && batch.bytes < BATCH_BYTES_MAX && !batch.ending;
             next = room.then(|| queue.try_recv().ok()).flatten();
         }
         Ok(())
