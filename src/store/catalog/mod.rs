@@ -8,7 +8,8 @@
 //! `uses`, `manifest`, `ending`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
 //! `collect`, `overview`, `usage`, `total`, `scrub`, `quota`, `retention`, `pull`, `account`,
 //! `machine_token` (what can be asked and changed), [`transaction`] (the views they are asked
-//! through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
+//! through), `readers`, `incoming` and `writer` (who runs
+//! them), `connection`, `schema`, `log_file`,
 //! `index_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`, `failure`.
 
 mod account;
@@ -22,6 +23,7 @@ mod failure;
 mod fold;
 mod gate;
 mod history;
+mod incoming;
 mod index_file;
 mod job;
 mod log_file;
@@ -57,7 +59,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 pub use self::account::UserRow;
 pub use self::collect::{BlobUses, Collectable};
@@ -66,8 +68,9 @@ pub use self::copy::{CatalogCopy, has_log};
 use self::fold::Folding;
 use self::gate::Gate;
 pub use self::history::{Forgotten, TAG_HISTORY_MAX};
+use self::incoming::Ways;
 use self::index_file::IndexFile;
-use self::job::{Job, closed, job};
+use self::job::{closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
 pub use self::overview::{PastRow, RepositoryRow, TagRow};
@@ -153,8 +156,8 @@ impl<'a> Options<'a> {
 /// The open catalog. Share it behind an `Arc`. Dropping it closes it and waits for the writer.
 pub struct Catalog {
     readers: Readers,
-    /// The way to the writer; none once the catalog is closed.
-    queue: RwLock<Option<Sender<Box<dyn Job>>>>,
+    /// The ways to the writer; none once the catalog is closed.
+    ways: RwLock<Option<Ways>>,
     /// How the writer ended.
     ended: Receiver<Result<(), Error>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -213,19 +216,18 @@ impl Catalog {
             written: Arc::clone(&written),
             ending: Arc::clone(&ending),
         };
-        // At least one: a queue without room would hold nobody while the writer is busy.
-        let (sender, queue) = bounded(options.queue_max.max(1));
+        let (ways, incoming) = incoming::ways(options.queue_max);
         let (end, ended) = bounded(1);
         let thread = std::thread::Builder::new()
             .name("catalog-writer".to_owned())
             .spawn(move || {
                 // The catalog may be gone when nobody waited for the end.
-                let _ = end.send(writer::work(writer, &queue));
+                let _ = end.send(writer::work(writer, incoming));
             })
             .map_err(|error| Error::io("starting", "the catalog's writer", error))?;
         Ok(Self {
             readers: Readers::new(place, gate),
-            queue: RwLock::new(Some(sender)),
+            ways: RwLock::new(Some(ways)),
             ended,
             thread: Mutex::new(Some(thread)),
             unclear,
@@ -296,12 +298,42 @@ impl Catalog {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        self.send(work, false)
+    }
+
+    /// The same for background work: it goes after all that wait, and into a commit that others
+    /// make anyway, if one of them comes within a moment.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    pub fn write_patiently<T, E>(
+        &self,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.send(work, true)
+    }
+
+    fn send<T, E>(
+        &self,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E> + Send + 'static,
+        patiently: bool,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
         gate::may_write()?;
         let (job, answer) = job(work);
-        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
-        let sender = queue.as_ref().ok_or_else(closed)?;
-        sender.send(job).map_err(|_| closed())?;
-        drop(queue);
+        let ways = self.ways.read().unwrap_or_else(PoisonError::into_inner);
+        let sent = ways.as_ref().is_some_and(|ways| ways.send(job, patiently));
+        drop(ways);
+        if !sent {
+            return Err(closed().into());
+        }
         answer.recv().unwrap_or_else(|_| Err(closed().into()))
     }
 
@@ -365,9 +397,9 @@ impl Catalog {
 
     /// Lets nobody in any more. The writer ends when it has worked off its queue.
     fn stop_taking(&self) {
-        let mut queue = self.queue.write().unwrap_or_else(PoisonError::into_inner);
-        *queue = None;
-        drop(queue);
+        let mut ways = self.ways.write().unwrap_or_else(PoisonError::into_inner);
+        *ways = None;
+        drop(ways);
         self.readers.close();
     }
 

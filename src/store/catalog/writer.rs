@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
 use rusqlite::Connection;
 
 use super::failure::Failure;
 use super::gate::{Gate, become_writer};
+use super::incoming::Incoming;
 use super::job::{Job, panicked};
 use super::log_file::LogFile;
 use super::readers::run;
@@ -67,7 +67,7 @@ impl Writer {
     ///
     /// # Errors
     /// The final checkpoint or the close failed; nothing that was committed is lost.
-    pub(super) fn work(mut self, queue: &Receiver<Box<dyn Job>>) -> Result<(), Error> {
+    fn work(mut self, incoming: &mut Incoming) -> Result<(), Error> {
         become_writer();
         if self.durability == Durability::Full
             && let Err(error) = self.log_file.make_room(&self.connection)
@@ -75,8 +75,8 @@ impl Writer {
             log::warn!("no room was made for the catalog's write-ahead log: {error}");
         }
         self.end_tags_or_later();
-        while let Ok(first) = queue.recv() {
-            self.batch(first, queue);
+        while let Some(first) = incoming.first() {
+            self.batch(first, incoming);
             self.end_tags_or_later();
         }
         let folded = self.log_file.fold_in(&self.connection);
@@ -86,13 +86,13 @@ impl Writer {
             .map_err(|error| Failure::sqlite("closing", &error).to_error())
     }
 
-    fn batch(&mut self, first: Box<dyn Job>, queue: &Receiver<Box<dyn Job>>) {
+    fn batch(&mut self, first: Box<dyn Job>, incoming: &mut Incoming) {
         let mut batch = Batch::default();
         self.log_file.see_to_room();
         let stay = self.gate.as_ref().map(|gate| gate.exclusive());
         let result = match self.end_tags() {
             Ok(()) => self
-                .run_waiting(&mut batch, first, queue)
+                .run_waiting(&mut batch, first, incoming)
                 .and_then(|()| self.commit(&batch)),
             Err(failure) => {
                 batch.jobs.push(first);
@@ -160,7 +160,7 @@ impl Writer {
         &self,
         batch: &mut Batch,
         first: Box<dyn Job>,
-        queue: &Receiver<Box<dyn Job>>,
+        incoming: &mut Incoming,
     ) -> Result<(), Failure> {
         let now = self.clock.now();
         let mut next = Some(first);
@@ -176,7 +176,7 @@ impl Writer {
             }
             let room =
                 batch.jobs.len() < self.batch_max && batch.bytes < BATCH_BYTES_MAX && !batch.ending;
-            next = room.then(|| queue.try_recv().ok()).flatten();
+            next = room.then(|| incoming.further()).flatten();
         }
         Ok(())
     }
@@ -271,8 +271,8 @@ impl Writer {
 
 /// The body of the writer's thread. Answers everyone until the last sender is gone, whatever
 /// happens: a caller must never wait for an answer that cannot come.
-pub(super) fn work(writer: Writer, queue: &Receiver<Box<dyn Job>>) -> Result<(), Error> {
-    let result = catch_unwind(AssertUnwindSafe(|| writer.work(queue)));
+pub(super) fn work(writer: Writer, mut incoming: Incoming) -> Result<(), Error> {
+    let result = catch_unwind(AssertUnwindSafe(|| writer.work(&mut incoming)));
     result.unwrap_or_else(|panic| {
         let error = panicked(&*panic);
         log::error!("the catalog's writer ended: {error}; restart the server");
@@ -281,7 +281,7 @@ pub(super) fn work(writer: Writer, queue: &Receiver<Box<dyn Job>>) -> Result<(),
             doing: "writing to",
             cause: "its writer ended after a failure, restart the server".to_owned(),
         };
-        while let Ok(job) = queue.recv() {
+        while let Some(job) = incoming.first() {
             job.answer(Some(&failure));
         }
         Err(error)
