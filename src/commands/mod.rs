@@ -9,6 +9,7 @@ pub mod config;
 pub mod du;
 pub mod gc;
 mod prompt;
+pub mod reload;
 pub mod repo;
 pub mod restore;
 pub mod retention;

@@ -40,6 +40,7 @@ mod repo;
 mod restart;
 mod retention;
 mod scrub;
+mod service;
 mod start;
 #[allow(
     dead_code,
