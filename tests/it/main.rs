@@ -29,6 +29,7 @@ mod history;
 mod immutable;
 mod log;
 mod mount;
+mod pages;
 mod powercut;
 mod protocol;
 mod pull;
