@@ -33,6 +33,7 @@ pub use error::{Error, is_locked};
 use serving::{ControlServer, reload_hooks};
 pub use serving::{ReloadHook, Reloader, Serving, write_ready_file};
 use store::{open_blobs, open_catalog, open_space};
+pub use tls::certificates as open_certificates;
 
 /// Worker threads of the control socket: one that works, one that answers meanwhile.
 const CONTROL_WORKERS_MAX: usize = 2;

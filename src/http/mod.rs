@@ -55,7 +55,7 @@ pub use body::{Body, BodyError};
 pub use handler::{Handler, Refusal};
 pub use headers::Headers;
 pub use limits::Limits;
-pub use listen::{Endpoint, Listen, ListenAddress, ListenAddressError, Scheme};
+pub use listen::{Endpoint, Listen, ListenAddress, ListenAddressError, Scheme, try_tcp};
 pub use request::{Method, Peer, Request};
 pub use response::{OnSent, Response, ResponseBody, Sent, Text};
 pub use server::{Server, ServerHandle, Stats};

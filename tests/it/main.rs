@@ -19,6 +19,7 @@ mod clients;
 mod config;
 mod delete;
 mod docs;
+mod doctor;
 mod du;
 mod errors;
 mod explain;
