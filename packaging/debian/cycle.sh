@@ -20,10 +20,11 @@ served "$url/v2/" >/dev/null
 [ "$(ps -o user= -p "$(pid)" 2>/dev/null || stat -c %U "/proc/$(pid)")" = coracle ]
 [ "$(stat -c '%U %a' $data)" = "coracle 700" ]
 [ "$(stat -c '%U:%G %a' /etc/coracle/coracle.toml)" = "root:coracle 640" ]
+# dpkg of a minimal system may leave documentation out; the package has it.
+dpkg-deb -c /packages/one.deb >/tmp/files
 for file in man/man1/coracle-serve.1.gz man/man5/coracle.toml.5.gz zsh/vendor-completions/_coracle \
   fish/vendor_completions.d/coracle.fish bash-completion/completions/coracle doc/coracle/copyright; do
-  # dpkg of a minimal system may leave documentation out; the package has it.
-  dpkg-deb -c /packages/one.deb | grep -q "usr/share/$file\$"
+  grep -q "usr/share/$file\$" /tmp/files
 done
 
 say "used: a push, the command line as its user, a reload"
