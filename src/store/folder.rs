@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -99,12 +99,29 @@ pub struct Holder {
 /// Who has the folder at this moment; `None` for nobody.
 pub fn holder(layout: &Layout) -> Option<Holder> {
     let file = File::open(layout.lock()).ok()?;
+    // Trying would stand in the way of a server that is just starting, if only for a moment. So it
+    // is tried only where the kernel tells of a lock.
+    if !is_locked(&file).unwrap_or(true) {
+        return None;
+    }
     match flock(&file, FlockOperation::NonBlockingLockShared) {
         Err(rustix::io::Errno::WOULDBLOCK) => Some(Holder {
             pid: written_pid(&file),
         }),
         _ => None,
     }
+}
+
+/// Whether the kernel tells of a lock on a file of this inode, on whichever file system; `None` when
+/// it does not tell of locks.
+fn is_locked(file: &File) -> Option<bool> {
+    let inode = format!(":{}", file.metadata().ok()?.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let is_of_file = |line: &str| {
+        let mut words = line.split_whitespace();
+        line.contains(" FLOCK ") && words.any(|word| word.ends_with(&inode))
+    };
+    Some(locks.lines().any(is_of_file))
 }
 
 /// The number that the holder has written. A courtesy: it may not have come to that yet.

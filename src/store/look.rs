@@ -1,7 +1,7 @@
 //! A data folder from outside: who owns what, who uses it, when something was last written. It
 //! opens nothing of the registry and changes nothing.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -94,9 +94,9 @@ pub fn may_write(folder: &Path) -> bool {
     accessat(CWD, folder, access, AtFlags::EACCESS).is_ok()
 }
 
-/// Who owns a file that an operator named, and whether others than the owner may read it.
+/// Whether everybody on this machine may read a file that an operator named.
 pub fn is_open_to_others(file: &Path) -> bool {
-    fs::metadata(file).is_ok_and(|meta: Metadata| meta.mode() & 0o007 != 0)
+    fs::metadata(file).is_ok_and(|meta| meta.mode() & 0o007 != 0)
 }
 
 #[cfg(test)]
