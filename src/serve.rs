@@ -41,6 +41,7 @@ use serving::ControlServer;
 pub use serving::{Serving, write_ready_file};
 pub use sockets::Sockets;
 use store::{open_blobs, open_catalog, open_space};
+pub use tls::certificates as open_certificates;
 
 /// Worker threads of the control socket: one that works, one that answers meanwhile.
 const CONTROL_WORKERS_MAX: usize = 2;
