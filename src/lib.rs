@@ -34,6 +34,8 @@ pub mod store;
 
 pub mod clock;
 mod der;
+pub mod host;
+pub mod metrics;
 pub mod oci;
 
 pub mod http;

@@ -9,8 +9,8 @@ use coracle::cli::{
     ExplainArgs, GcArgs, RestoreArgs,
 };
 use coracle::commands::{
-    access, backup, cert, check, config, du, gc, repo, restore, retention, serve, tag, task, token,
-    undelete, user, version,
+    access, backup, cert, check, config, du, gc, repo, restore, retention, serve, status, tag,
+    task, token, undelete, user, version,
 };
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
@@ -96,6 +96,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             serve::run(&sources, settings)?;
             Ok(Exit::Ok)
         }
+        Command::Status(args) => done(status::run(&folder_settings(cli)?, args)),
         Command::Check(args) => run_check(cli, args),
         Command::Backup(args) => run_backup(cli, args),
         Command::Gc(args) => run_gc(cli, args),

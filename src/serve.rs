@@ -5,6 +5,7 @@
 
 mod auth;
 mod error;
+mod ops;
 mod serving;
 mod store;
 mod tls;
@@ -12,7 +13,6 @@ mod tls;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use crate::api::control::Control;
@@ -24,14 +24,15 @@ use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server};
+use crate::metrics::Metrics;
 use crate::registry::{self, Registry};
 use crate::store::ErrorKind;
 use crate::store::folder::FolderLock;
 use crate::store::layout::Layout;
 
 pub use error::{Error, is_locked};
-use serving::{ControlServer, reload_hooks};
 pub use serving::{ReloadHook, Reloader, Serving, write_ready_file};
+use serving::{SideServer, reload_hooks};
 use store::{open_blobs, open_catalog, open_space};
 
 /// Worker threads of the control socket: one that works, one that answers meanwhile.
@@ -67,13 +68,16 @@ impl Coracle {
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
         // First: on a full disk it makes the room in which the others are opened.
         let space = open_space(&settings, layout.as_ref())?;
-        let blobs = open_blobs(&settings, layout.as_ref(), &space)?;
-        let catalog = open_catalog(&settings, layout.as_ref(), &clock, &blobs, &space)?;
+        let metrics = Arc::new(Metrics::default());
+        let blobs = open_blobs(&settings, layout.as_ref(), &space, &metrics)?;
+        let catalog = open_catalog(&settings, layout.as_ref(), &clock, &blobs, &space, &metrics)?;
         let catalog = Arc::new(catalog);
         let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
         put_in_force(&registry, &settings)?;
-        let registry = Arc::new(registry.with_space(space));
-        let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
+        let registry = registry.with_space(space).with_metrics(metrics);
+        let registry = Arc::new(registry);
+        let logins = &registry.metrics().logins;
+        let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock, logins)?;
         let auth = Arc::new(auth);
         let options = api_options(&settings);
         let mut api = Api::new(Arc::clone(&registry), Arc::clone(&auth), options);
@@ -126,7 +130,7 @@ impl Coracle {
         // Here and not where the store is opened: commands that look at it need no certificate.
         let tls = tls::open(&self.settings, &self.clock)?;
         if let Some(tls) = &tls {
-            self.api.tell_of(Arc::clone(tls));
+            self.api.vitals().tell_of_tls(Arc::clone(tls));
         }
         let handler: Arc<dyn Handler> = Arc::<Api>::clone(&self.api);
         let limits = self
@@ -138,6 +142,7 @@ impl Coracle {
             limits,
             handler,
         )?;
+        let ops = ops::bind(&self.settings, &server, self.api.vitals(), tls.as_ref())?;
         let control = self
             .layout
             .as_ref()
@@ -159,6 +164,7 @@ impl Coracle {
         let watch = tls.as_ref().map(|tls| tls.watch(CERTIFICATES_INTERVAL));
         Ok(Serving {
             server,
+            ops,
             control,
             reload: Arc::new(reload_hooks(tls, Arc::clone(&self.auth))),
             _jobs: jobs,
@@ -223,11 +229,8 @@ impl Coracle {
         rooms
     }
 
-    fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
-        let handler = Arc::new(Control::new(
-            Arc::clone(&self.registry),
-            Arc::clone(&self.auth),
-        ));
+    fn bind_control(&self, layout: &Layout) -> Result<SideServer, Error> {
+        let handler = Arc::new(Control::new(Arc::clone(self.api.vitals())));
         let limits = Limits {
             workers_max: CONTROL_WORKERS_MAX,
             workers_min: 1,
@@ -237,15 +240,7 @@ impl Coracle {
         // moment; in a folder that was there before, from the next line on.
         let server = Server::bind(&[ListenAddress::Unix(layout.control())], limits, handler)?;
         fs::set_permissions(layout.control(), fs::Permissions::from_mode(0o600))?;
-        let handle = server.handle();
-        let thread = thread::Builder::new()
-            .name("control".to_owned())
-            .stack_size(256 << 10)
-            .spawn(move || server.run())?;
-        Ok(ControlServer {
-            handle,
-            thread: Some(thread),
-        })
+        Ok(SideServer::start("control", server)?)
     }
 }
 

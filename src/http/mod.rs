@@ -41,11 +41,13 @@ mod serve;
 mod server;
 mod share;
 mod shared;
+mod shed;
 mod status;
 mod stop;
 mod stream;
 mod table;
 pub mod tls;
+pub mod trace;
 mod wire;
 
 #[cfg(test)]
@@ -59,4 +61,5 @@ pub use listen::{Endpoint, Listen, ListenAddress, ListenAddressError, Scheme};
 pub use request::{Method, Peer, Request};
 pub use response::{OnSent, Response, ResponseBody, Sent, Text};
 pub use server::{Server, ServerHandle, Stats};
+pub use shed::Shed;
 pub use status::reason;

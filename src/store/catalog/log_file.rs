@@ -16,9 +16,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Result};
 
+use super::Durability;
 use super::failure::kind_of;
 use super::fold::Folding;
 use super::writer::BATCH_BYTES_MAX;
+use crate::metrics::CatalogMetrics;
 use crate::store::ErrorKind;
 use crate::store::space::Space;
 
@@ -35,7 +37,8 @@ const FRAMES_BATCH: u64 = BATCH_BYTES_MAX as u64 / 4096 + 144;
 /// Bytes that the log has from the start: what it grows to anyway before it is folded in. A frame
 /// is a page of 4096 bytes and a header of 24.
 const LENGTH_USUAL: u64 = ((FRAMES_DUE + FRAMES_REST).unsigned_abs() + FRAMES_BATCH) * FRAME_BYTES;
-const FRAME_BYTES: u64 = 4096 + 24;
+const FRAME_BYTES: u64 = PAGE_BYTES + 24;
+const PAGE_BYTES: u64 = 4096;
 /// Bytes that a batch may add to a log that has no room of its own, and to its index.
 const BATCH_ROOM: u64 = FRAMES_BATCH * FRAME_BYTES + (64 << 10);
 /// Length of the log in frames from which on the writer waits for readers, so that it can start the
@@ -57,6 +60,11 @@ pub(super) struct LogFile {
     frames: u64,
     /// Frames for which the log has its room already.
     roomy_to: u64,
+    /// The log as it was after the last batch.
+    seen: Length,
+    /// Whether commits and folds are flushed.
+    is_flushed: bool,
+    metrics: Arc<CatalogMetrics>,
     space: Arc<Space>,
 }
 
@@ -66,6 +74,7 @@ const START_AFRESH: &str = "PRAGMA wal_checkpoint(RESTART)";
 const FOLD_AND_TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// What a checkpoint answers: frames in the log, and how many of them are in the database file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Length {
     frames: i64,
     folded: i64,
@@ -78,14 +87,49 @@ impl Length {
     }
 }
 
+/// What has become of the log between two looks, in frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Change {
+    added: u64,
+    folded: u64,
+    /// Whether it was begun afresh.
+    restarted: bool,
+}
+
+impl Length {
+    /// What has changed since `before`. A log that is begun afresh forgets how much was folded in,
+    /// which else only grows.
+    fn since(self, before: Self) -> Change {
+        let restarted = self.folded < before.folded || self.frames < before.frames;
+        let (frames, folded) = if restarted {
+            (0, 0)
+        } else {
+            (before.frames, before.folded)
+        };
+        Change {
+            added: (self.frames - frames).max(0).unsigned_abs(),
+            folded: (self.folded - folded).max(0).unsigned_abs(),
+            restarted,
+        }
+    }
+}
+
 impl LogFile {
-    pub(super) const fn new(folding: Option<Folding>, space: Arc<Space>) -> Self {
+    pub(super) fn new(
+        folding: Option<Folding>,
+        space: Arc<Space>,
+        metrics: Arc<CatalogMetrics>,
+        durability: Durability,
+    ) -> Self {
         Self {
             due: FRAMES_DUE,
             long: FRAMES_LONG,
             folding,
             frames: 0,
             roomy_to: 0,
+            seen: Length::default(),
+            is_flushed: durability == Durability::Full,
+            metrics,
             space,
         }
     }
@@ -137,7 +181,7 @@ impl LogFile {
             {
                 log::warn!("the log could not be folded in: the ballast was given to the catalog");
                 self.due = FRAMES_DUE;
-                tended = checkpoint(connection, FOLD).map(drop);
+                tended = self.look(connection, FOLD).map(drop);
             }
             if let Err(error) = tended {
                 log::warn!("the catalog's write-ahead log could not be folded in: {error}");
@@ -147,7 +191,7 @@ impl LogFile {
     }
 
     fn try_tend(&mut self, connection: &Connection, folding: &mut Folding) -> Result<()> {
-        let now = checkpoint(connection, LENGTH)?;
+        let now = self.look(connection, LENGTH)?;
         // One that is folded in completely is used from its start.
         self.frames = if now.pending() > 0 {
             now.frames.unsigned_abs()
@@ -162,6 +206,7 @@ impl LogFile {
             // Readers hold it back, or it is written faster than it is folded in: all wait a bit.
             self.long = 2 * now.frames;
             let left = impatiently(connection, START_AFRESH)?;
+            self.count(left);
             self.due = left.pending() + FRAMES_DUE;
             return Ok(());
         }
@@ -184,14 +229,43 @@ impl LogFile {
         Ok(())
     }
 
+    /// Asks how long the log is, or folds it in, and counts what has become of it.
+    fn look(&mut self, connection: &Connection, sql: &str) -> Result<Length> {
+        let now = checkpoint(connection, sql)?;
+        self.count(now);
+        Ok(now)
+    }
+
+    /// Counts what was written since it was last looked at, from how the log has changed: each batch
+    /// is followed by a look, and so is each fold.
+    fn count(&mut self, now: Length) {
+        let Change {
+            added,
+            folded,
+            restarted,
+        } = now.since(self.seen);
+        self.seen = now;
+        self.metrics.log_bytes.add(added * FRAME_BYTES);
+        self.metrics.file_bytes.add(folded * PAGE_BYTES);
+        self.metrics.folds.add(u64::from(folded > 0));
+        if self.is_flushed {
+            // A commit is one flush of the log, which takes one more when it is begun afresh. A
+            // fold flushes the log first, and the database file when nothing is left to be folded.
+            let of_fold = 1 + u64::from(now.pending() == 0);
+            let flushes =
+                u64::from(added > 0) + u64::from(restarted) + if folded > 0 { of_fold } else { 0 };
+            self.metrics.flushes.add(flushes);
+        }
+    }
+
     /// After a fold: what was added to the log meanwhile.
     fn finish_fold(&mut self, connection: &Connection, folding: &mut Folding) -> Result<()> {
-        let now = checkpoint(connection, LENGTH)?;
+        let now = self.look(connection, LENGTH)?;
         if now.pending() > FRAMES_REST && now.frames < FRAMES_FULL {
             folding.begin();
             return Ok(());
         }
-        let left = checkpoint(connection, FOLD)?.pending();
+        let left = self.look(connection, FOLD)?.pending();
         self.due = left + if left > 0 { FRAMES_HELD } else { FRAMES_DUE };
         Ok(())
     }
@@ -221,4 +295,34 @@ pub(super) fn checkpoint(connection: &Connection, sql: &str) -> Result<Length> {
             folded: row.get(2)?,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_seen_by_how_the_log_has_changed() {
+        let log = |frames, folded| Length { frames, folded };
+        let change = |added, folded, restarted| Change {
+            added,
+            folded,
+            restarted,
+        };
+        let rows = [
+            ((0, 0), (10, 0), change(10, 0, false)),
+            ((10, 0), (10, 0), change(0, 0, false)),
+            ((10, 0), (15, 10), change(5, 10, false)),
+            // Begun afresh: shorter, as long, longer than before.
+            ((15, 15), (3, 0), change(3, 0, true)),
+            ((15, 15), (15, 0), change(15, 0, true)),
+            ((15, 15), (40, 0), change(40, 0, true)),
+            // A reader kept it from being begun afresh.
+            ((15, 15), (40, 15), change(25, 0, false)),
+        ];
+        for (before, now, expected) in rows {
+            let (before, now) = (log(before.0, before.1), log(now.0, now.1));
+            assert_eq!(now.since(before), expected, "{before:?} {now:?}");
+        }
+    }
 }

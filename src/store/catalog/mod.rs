@@ -50,11 +50,12 @@ mod uses;
 mod values;
 mod writer;
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
@@ -84,6 +85,7 @@ use self::writer::Writer;
 use super::space::Space;
 use super::{Error, ErrorKind, Shard};
 use crate::clock::{Clock, SystemClock};
+use crate::metrics::CatalogMetrics;
 
 /// How much a commit may lose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,6 +126,8 @@ pub struct Options<'a> {
     pub space: Arc<Space>,
     /// How long a blob that nothing uses yet is kept from the collection.
     pub blob_grace: Duration,
+    /// Where reads and commits are counted.
+    pub metrics: Arc<CatalogMetrics>,
 }
 
 impl<'a> Options<'a> {
@@ -145,6 +149,7 @@ impl<'a> Options<'a> {
             batch_max: Self::BATCH_MAX,
             space: Space::unlimited(),
             blob_grace: Self::BLOB_GRACE,
+            metrics: Arc::default(),
         }
     }
 }
@@ -163,6 +168,9 @@ pub struct Catalog {
     written: Arc<AtomicU64>,
     /// Whether the log is being folded in; `None` where there is no log.
     folds: Option<Arc<AtomicBool>>,
+    metrics: Arc<CatalogMetrics>,
+    /// The database file and its log; `None` in memory.
+    files: Option<[PathBuf; 2]>,
     /// The last to go.
     _index: Option<IndexFile>,
     clock: Arc<dyn Clock>,
@@ -198,13 +206,20 @@ impl Catalog {
             sync_shards,
             gate: gate.clone(),
             batch_max: options.batch_max,
-            log_file: LogFile::new(folding, Arc::clone(&options.space)),
+            log_file: LogFile::new(
+                folding,
+                Arc::clone(&options.space),
+                Arc::clone(&options.metrics),
+                options.durability,
+            ),
             space: options.space,
             durability: options.durability,
             blob_grace: options.blob_grace,
             unclear: Arc::clone(&unclear),
             written: Arc::clone(&written),
+            metrics: Arc::clone(&options.metrics),
         };
+        let files = place.files();
         // At least one: a queue without room would hold nobody while the writer is busy.
         let (sender, queue) = bounded(options.queue_max.max(1));
         let (end, ended) = bounded(1);
@@ -223,6 +238,8 @@ impl Catalog {
             unclear,
             written,
             folds,
+            metrics: options.metrics,
+            files,
             _index: index,
             clock: options.clock,
         })
@@ -247,7 +264,12 @@ impl Catalog {
         &self,
         work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.readers.read(work)
+        let started = Instant::now();
+        let outcome = self.readers.read(work);
+        self.metrics
+            .read_seconds
+            .observe_duration(started.elapsed());
+        outcome
     }
 
     /// Has the writer run `work` and waits until it is committed as durably as configured. When
@@ -266,12 +288,30 @@ impl Catalog {
         E: From<Error> + Send + 'static,
     {
         gate::may_write()?;
+        let started = Instant::now();
         let (job, answer) = job(work);
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
         let sender = queue.as_ref().ok_or_else(closed)?;
         sender.send(job).map_err(|_| closed())?;
         drop(queue);
-        answer.recv().unwrap_or_else(|_| Err(closed().into()))
+        let answer = answer.recv().unwrap_or_else(|_| Err(closed().into()));
+        self.metrics
+            .write_seconds
+            .observe_duration(started.elapsed());
+        answer
+    }
+
+    /// What is counted of it.
+    pub const fn metrics(&self) -> &Arc<CatalogMetrics> {
+        &self.metrics
+    }
+
+    /// Lengths of the database file and of its log, in bytes; `None` in memory.
+    pub fn file_bytes(&self) -> Option<[u64; 2]> {
+        let length = |path: &PathBuf| fs::metadata(path).map_or(0, |file| file.len());
+        self.files
+            .as_ref()
+            .map(|files| files.each_ref().map(length))
     }
 
     /// Whether the last commit failed in a way that leaves open if a restart would find it done: a

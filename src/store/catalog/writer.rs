@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use rusqlite::Connection;
@@ -24,6 +24,7 @@ use super::readers::run;
 use super::transaction::WriteTx;
 use super::{Durability, SyncShards};
 use crate::clock::Clock;
+use crate::metrics::CatalogMetrics;
 use crate::store::space::Space;
 use crate::store::{Error, ErrorKind, Shard};
 
@@ -45,6 +46,7 @@ pub(super) struct Writer {
     pub(super) unclear: Arc<AtomicBool>,
     /// Closures that were run.
     pub(super) written: Arc<AtomicU64>,
+    pub(super) metrics: Arc<CatalogMetrics>,
 }
 
 /// What one transaction holds.
@@ -81,12 +83,17 @@ impl Writer {
     }
 
     fn batch(&mut self, first: Box<dyn Job>, queue: &Receiver<Box<dyn Job>>) {
+        let begun = Instant::now();
         let mut batch = Batch::default();
         self.log_file.see_to_room();
         let stay = self.gate.as_ref().map(|gate| gate.exclusive());
-        let result = self
-            .run_waiting(&mut batch, first, queue)
-            .and_then(|()| self.commit(&batch));
+        let result = self.run_waiting(&mut batch, first, queue).and_then(|()| {
+            let begun = Instant::now();
+            let committed = self.commit(&batch);
+            let took = begun.elapsed();
+            self.metrics.commit_seconds.observe_duration(took);
+            committed
+        });
         if let Err(failure) = &result {
             self.roll_back();
             // The next one finds room, if there is any that only the catalog gets.
@@ -98,6 +105,8 @@ impl Writer {
         drop(stay);
         self.written
             .fetch_add(batch.jobs.len() as u64, Ordering::Relaxed);
+        self.metrics.batch.observe(batch.jobs.len() as u64);
+        self.metrics.batch_seconds.observe_duration(begun.elapsed());
         for job in batch.jobs {
             job.answer(result.as_ref().err());
         }
@@ -182,6 +191,9 @@ impl Writer {
         }
         let committed = run(&self.connection, "COMMIT");
         self.unclear.store(committed.is_err(), Ordering::Release);
+        if committed.is_err() {
+            self.metrics.commits_failed.add_one();
+        }
         committed.map_err(|error| Failure::sqlite("committing to", &error))
     }
 
