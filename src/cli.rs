@@ -89,9 +89,9 @@ pub enum Command {
     /// Tell what the running server is doing
     #[command(
         long_about = "Tells what the server that runs on the folder is doing at this moment: \
-                      requests, uploads with their progress, what housekeeping does and how it last \
-                      ended, the room on the disk. With --watch it is told anew each second, on a \
-                      terminal in one place, until Ctrl-C or the server's end.",
+                      requests, uploads with their progress, what housekeeping does and how it \
+                      last ended, the room on the disk. With --watch it is told anew each second, \
+                      on a terminal in one place, until Ctrl-C or the server's end.",
         after_help = "Examples:\n  \
                       coracle status\n  \
                       coracle status --watch --data /srv/oci"

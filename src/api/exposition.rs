@@ -1,5 +1,5 @@
-//! `GET /metrics`: everything in the list of metrics, in its order. What is counted is read from its
-//! counters; the rest is asked for at this moment. Nothing is scanned and nothing is written.
+//! `GET /metrics`: everything in the list of metrics. What is counted is read from its counters;
+//! the rest is asked for at this moment. Nothing is scanned and nothing is written.
 
 use super::vitals::{Served, Vitals};
 use crate::clock::unix_ms;

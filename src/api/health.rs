@@ -1,7 +1,7 @@
 //! end-1 and the probes of load balancers and supervisors.
 //!
-//! Health has parts, each with a name. A part that *fails* is a reason to send nobody here; one with
-//! a *warning* is for a person to look at, while requests are answered. Reads go on when only
+//! Health has parts, each with a name. A part that *fails* is a reason to send nobody here; one
+//! with a *warning* is for a person to look at, while requests are answered. Reads go on when only
 //! writes are impossible.
 
 use std::time::Duration;
@@ -84,8 +84,8 @@ pub fn ready(vitals: &Vitals) -> Response {
     uncached(if failing.is_some() { 503 } else { 200 }, &body)
 }
 
-/// `GET /debug/health`: what fails, in the shape that Distribution has: nothing, or each part's name
-/// and why.
+/// `GET /debug/health`: what fails, in the shape that Distribution has: nothing, or each part's
+/// name and why.
 pub fn checks(vitals: &Vitals) -> Response {
     let failing: Map<String, Value> = parts(vitals)
         .into_iter()
@@ -182,7 +182,8 @@ fn clock(vitals: &Vitals) -> State {
     }
 }
 
-/// Old certificates are no reason not to be ready: clients are served, and a restart would not help.
+/// Old certificates are no reason not to be ready: clients are served, and a restart would not
+/// help.
 fn dates(vitals: &Vitals) -> State {
     let Some(tls) = vitals.tls() else {
         return State::Ok;

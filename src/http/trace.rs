@@ -67,7 +67,8 @@ impl TraceContext {
         &self.trace_id
     }
 
-    /// The context of a request that is made because of this one: the same trace, a span of its own.
+    /// The context of a request that is made because of this one: the same trace, a span of its
+    /// own.
     #[must_use]
     pub fn child(&self) -> Self {
         // Without randomness the span stays the caller's, which is still a part of the trace.

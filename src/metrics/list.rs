@@ -42,7 +42,10 @@ pub struct Family {
 }
 
 macro_rules! families {
-    ($( $(#[doc = $help:literal])+ $id:ident = $kind:ident $name:literal [$($label:literal)*]; )+) => {
+    ($(
+        $(#[doc = $help:literal])+
+        $id:ident = $kind:ident $name:literal [$($label:literal)*];
+    )+) => {
         $(
             $(#[doc = $help])+
             pub static $id: Family = Family {
@@ -134,8 +137,8 @@ families! {
     /// Bytes that the registry has written: the catalog's log, the catalog's file when the log is
     /// folded into it (at most), and files of blobs and uploads.
     DISK_WRITTEN = Counter "coracle_disk_written_bytes_total" ["part"];
-    /// Flushes that the registry has asked for: of the catalog, of files of blobs and uploads, and of
-    /// folders.
+    /// Flushes that the registry has asked for: of the catalog, of files of blobs and uploads, and
+    /// of folders.
     DISK_FLUSHES = Counter "coracle_disk_flushes_total" ["part"];
     /// Bytes of the catalog's files.
     CATALOG_BYTES = Gauge "coracle_catalog_bytes" ["file"];

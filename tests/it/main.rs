@@ -17,6 +17,7 @@ mod catalog;
 mod cli;
 mod clients;
 mod config;
+mod dashboard;
 mod delete;
 mod docs;
 mod du;
@@ -25,9 +26,11 @@ mod explain;
 mod fulldisk;
 mod gc;
 mod heal;
+mod health;
 mod history;
 mod immutable;
 mod log;
+mod metrics;
 mod mount;
 mod powercut;
 mod protocol;
@@ -41,6 +44,7 @@ mod restart;
 mod retention;
 mod scrub;
 mod start;
+mod status;
 #[allow(
     dead_code,
     reason = "a vocabulary: not every word is in use at every time"

@@ -236,8 +236,8 @@ impl LogFile {
         Ok(now)
     }
 
-    /// Counts what was written since it was last looked at, from how the log has changed: each batch
-    /// is followed by a look, and so is each fold.
+    /// Counts what was written since it was last looked at, from how the log has changed: each
+    /// batch is followed by a look, and so is each fold.
     fn count(&mut self, now: Length) {
         let Change {
             added,

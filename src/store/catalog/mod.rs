@@ -188,12 +188,11 @@ impl Catalog {
         let connection = connection::open_writer(&place, options.durability)?;
         let index = index_file::hold(&place, &connection)?;
         let in_memory = matches!(place, Place::Memory(_));
-        let folding = if in_memory {
-            None
-        } else {
-            let own = connection::open_for_folding(&place, options.durability)?;
-            Some(Folding::start(own)?)
-        };
+        let folding = (!in_memory)
+            .then(|| connection::open_for_folding(&place, options.durability))
+            .transpose()?
+            .map(Folding::start)
+            .transpose()?;
         let folds = folding
             .as_ref()
             .map(|folding| Arc::clone(folding.at_work()));
@@ -219,7 +218,6 @@ impl Catalog {
             written: Arc::clone(&written),
             metrics: Arc::clone(&options.metrics),
         };
-        let files = place.files();
         // At least one: a queue without room would hold nobody while the writer is busy.
         let (sender, queue) = bounded(options.queue_max.max(1));
         let (end, ended) = bounded(1);
@@ -231,6 +229,7 @@ impl Catalog {
             })
             .map_err(|error| Error::io("starting", "the catalog's writer", error))?;
         Ok(Self {
+            files: place.files(),
             readers: Readers::new(place, gate),
             queue: RwLock::new(Some(sender)),
             ended,
@@ -239,7 +238,6 @@ impl Catalog {
             written,
             folds,
             metrics: options.metrics,
-            files,
             _index: index,
             clock: options.clock,
         })
