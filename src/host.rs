@@ -51,6 +51,11 @@ pub fn process() -> Process {
     }
 }
 
+/// Bytes that this thread has written to files so far; `None` where the kernel does not tell.
+pub fn thread_written() -> Option<u64> {
+    field(&fs::read_to_string("/proc/thread-self/io").ok()?, "wchar")
+}
+
 /// The number of a line `name: number`, perhaps with a unit behind it.
 fn field(text: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines();
@@ -69,6 +74,16 @@ mod tests {
         assert_eq!(field(text, "Threads"), Some(3));
         assert_eq!(field(text, "Vm"), None);
         assert_eq!(field("", "VmRSS"), None);
+    }
+
+    #[test]
+    fn what_a_thread_writes_is_counted_for_it_alone() {
+        let Some(before) = thread_written() else {
+            return;
+        };
+        let mut file = tempfile::tempfile().expect("a file");
+        std::io::Write::write_all(&mut file, &[0; 5000]).expect("written");
+        assert_eq!(thread_written(), Some(before + 5000));
     }
 
     #[test]

@@ -134,8 +134,8 @@ families! {
     DISK_LOW_WATER = Gauge "coracle_disk_low_water_bytes" [];
     /// Whether pushes are refused because there is no room.
     DISK_FULL = Gauge "coracle_disk_full" [];
-    /// Bytes that the registry has written: the catalog's log, the catalog's file when the log is
-    /// folded into it (at most), and files of blobs and uploads.
+    /// Bytes that the registry has written: to the catalog's log, to the catalog's file when the
+    /// log is folded into it, and to files of blobs and uploads.
     DISK_WRITTEN = Counter "coracle_disk_written_bytes_total" ["part"];
     /// Flushes that the registry has asked for: of the catalog, of files of blobs and uploads, and
     /// of folders.

@@ -26,8 +26,7 @@ pub struct CatalogMetrics {
     pub flushes: Counter,
     /// Bytes written to the log.
     pub log_bytes: Counter,
-    /// Bytes of pages that were folded into the database file, at the most: a page that was
-    /// committed several times meanwhile is written once and counted each time.
+    /// Bytes written to the database file, when the log was folded into it.
     pub file_bytes: Counter,
 }
 

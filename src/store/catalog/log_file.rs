@@ -20,6 +20,7 @@ use super::Durability;
 use super::failure::kind_of;
 use super::fold::Folding;
 use super::writer::BATCH_BYTES_MAX;
+use crate::host;
 use crate::metrics::CatalogMetrics;
 use crate::store::ErrorKind;
 use crate::store::space::Space;
@@ -37,8 +38,7 @@ const FRAMES_BATCH: u64 = BATCH_BYTES_MAX as u64 / 4096 + 144;
 /// Bytes that the log has from the start: what it grows to anyway before it is folded in. A frame
 /// is a page of 4096 bytes and a header of 24.
 const LENGTH_USUAL: u64 = ((FRAMES_DUE + FRAMES_REST).unsigned_abs() + FRAMES_BATCH) * FRAME_BYTES;
-const FRAME_BYTES: u64 = PAGE_BYTES + 24;
-const PAGE_BYTES: u64 = 4096;
+const FRAME_BYTES: u64 = 4096 + 24;
 /// Bytes that a batch may add to a log that has no room of its own, and to its index.
 const BATCH_ROOM: u64 = FRAMES_BATCH * FRAME_BYTES + (64 << 10);
 /// Length of the log in frames from which on the writer waits for readers, so that it can start the
@@ -165,8 +165,10 @@ impl LogFile {
             self.roomy_to = end / FRAME_BYTES;
             written?;
             end += step;
+            self.metrics.log_bytes.add(step);
         }
         self.roomy_to = end / FRAME_BYTES;
+        self.metrics.flushes.add_one();
         file.sync_all()
     }
 
@@ -205,7 +207,7 @@ impl LogFile {
         if now.frames >= self.long {
             // Readers hold it back, or it is written faster than it is folded in: all wait a bit.
             self.long = 2 * now.frames;
-            let left = impatiently(connection, START_AFRESH)?;
+            let left = counted(&self.metrics, || impatiently(connection, START_AFRESH))?;
             self.count(left);
             self.due = left.pending() + FRAMES_DUE;
             return Ok(());
@@ -231,7 +233,11 @@ impl LogFile {
 
     /// Asks how long the log is, or folds it in, and counts what has become of it.
     fn look(&mut self, connection: &Connection, sql: &str) -> Result<Length> {
-        let now = checkpoint(connection, sql)?;
+        let now = if sql == FOLD {
+            counted(&self.metrics, || checkpoint(connection, FOLD))?
+        } else {
+            checkpoint(connection, sql)?
+        };
         self.count(now);
         Ok(now)
     }
@@ -246,7 +252,6 @@ impl LogFile {
         } = now.since(self.seen);
         self.seen = now;
         self.metrics.log_bytes.add(added * FRAME_BYTES);
-        self.metrics.file_bytes.add(folded * PAGE_BYTES);
         self.metrics.folds.add(u64::from(folded > 0));
         if self.is_flushed {
             // A commit is one flush of the log, which takes one more when it is begun afresh. A
@@ -286,6 +291,17 @@ fn impatiently(connection: &Connection, sql: &str) -> Result<Length> {
     let result = checkpoint(connection, sql);
     connection.pragma_update(None, "busy_timeout", usual)?;
     result
+}
+
+/// Folds the log in, and counts what was written to the database file. How many pages that are only
+/// the kernel tells: one that was committed several times is written once.
+pub(super) fn counted<T>(metrics: &CatalogMetrics, fold: impl FnOnce() -> T) -> T {
+    let before = host::thread_written();
+    let outcome = fold();
+    if let (Some(before), Some(now)) = (before, host::thread_written()) {
+        metrics.file_bytes.add(now.saturating_sub(before));
+    }
+    outcome
 }
 
 pub(super) fn checkpoint(connection: &Connection, sql: &str) -> Result<Length> {

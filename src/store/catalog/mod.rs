@@ -191,7 +191,7 @@ impl Catalog {
         let folding = (!in_memory)
             .then(|| connection::open_for_folding(&place, options.durability))
             .transpose()?
-            .map(Folding::start)
+            .map(|own| Folding::start(own, Arc::clone(&options.metrics)))
             .transpose()?;
         let folds = folding
             .as_ref()
