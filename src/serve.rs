@@ -5,6 +5,7 @@
 
 mod auth;
 mod error;
+mod ops;
 pub mod reload;
 mod service;
 mod serving;
@@ -16,7 +17,6 @@ mod watchdog;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use crate::api::control::Control;
@@ -29,6 +29,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::tls::Tls;
 use crate::http::{Handed, Handler, Limits, ListenAddress, Request, Response, Scheme, Server};
+use crate::metrics::Metrics;
 use crate::registry::{self, Registry};
 use crate::store::ErrorKind;
 use crate::store::folder::FolderLock;
@@ -37,7 +38,7 @@ use crate::store::layout::Layout;
 pub use error::{Error, is_locked};
 use reload::{Configured, Part, Reloader};
 pub use service::Service;
-use serving::ControlServer;
+use serving::SideServer;
 pub use serving::{Serving, write_ready_file};
 pub use sockets::Sockets;
 use store::{open_blobs, open_catalog, open_space};
@@ -89,13 +90,16 @@ impl Coracle {
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
         // First: on a full disk it makes the room in which the others are opened.
         let space = open_space(&settings, layout.as_ref())?;
-        let blobs = open_blobs(&settings, layout.as_ref(), &space)?;
-        let catalog = open_catalog(&settings, layout.as_ref(), &clock, &blobs, &space)?;
+        let metrics = Arc::new(Metrics::default());
+        let blobs = open_blobs(&settings, layout.as_ref(), &space, &metrics)?;
+        let catalog = open_catalog(&settings, layout.as_ref(), &clock, &blobs, &space, &metrics)?;
         let catalog = Arc::new(catalog);
         let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
         put_in_force(&registry, &settings)?;
-        let registry = Arc::new(registry.with_space(space));
-        let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
+        let registry = registry.with_space(space).with_metrics(metrics);
+        let registry = Arc::new(registry);
+        let logins = &registry.metrics().logins;
+        let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock, logins)?;
         let auth = Arc::new(auth);
         let options = api_options(&settings);
         let mut api = Api::new(Arc::clone(&registry), Arc::clone(&auth), options);
@@ -156,10 +160,16 @@ impl Coracle {
         // Here and not where the store is opened: commands that look at it need no certificate.
         let tls = tls::open(&self.settings, &self.clock)?;
         if let Some(tls) = &tls {
-            self.api.tell_of(Arc::clone(tls));
+            self.api.vitals().tell_of_tls(Arc::clone(tls));
         }
         let server = self.bind_server(host.sockets.serve, tls.as_ref())?;
-        sockets::refuse_ops(&host.sockets.ops)?;
+        let ops = ops::bind(
+            &self.settings,
+            &server,
+            self.api.vitals(),
+            tls.as_ref(),
+            host.sockets.ops,
+        )?;
         let format = self.settings.log.format;
         let mut parts = reload::parts(&self.registry, &self.auth, tls.clone(), format);
         parts.extend(host.parts);
@@ -182,6 +192,7 @@ impl Coracle {
         let watch = tls.as_ref().map(|tls| tls.watch(CERTIFICATES_INTERVAL));
         Ok(Serving {
             server,
+            ops,
             control,
             reload,
             service: host.service,
@@ -268,12 +279,12 @@ impl Coracle {
         &self,
         handed: Vec<Handed>,
         reload: &Arc<Reloader>,
-    ) -> Result<Option<ControlServer>, Error> {
+    ) -> Result<Option<SideServer>, Error> {
         if self.layout.is_none() && handed.is_empty() {
             return Ok(None);
         }
         let reload = Arc::clone(reload);
-        let control = Control::new(Arc::clone(&self.registry), Arc::clone(&self.auth));
+        let control = Control::new(Arc::clone(self.api.vitals()));
         let handler = Arc::new(control.with_reload(Box::new(move || reload.reload())));
         let limits = Limits {
             workers_max: CONTROL_WORKERS_MAX,
@@ -289,15 +300,7 @@ impl Coracle {
         if let Some(path) = path {
             fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         }
-        let handle = server.handle();
-        let thread = thread::Builder::new()
-            .name("control".to_owned())
-            .stack_size(256 << 10)
-            .spawn(move || server.run())?;
-        Ok(Some(ControlServer {
-            handle,
-            thread: Some(thread),
-        }))
+        Ok(Some(SideServer::start("control", server)?))
     }
 }
 

@@ -100,11 +100,12 @@ const PLACES: [(&[&str], &[&str], &str); 7] = [
 
 /// The floors: a module uses those below its own only (and itself). Modules beside the floors use
 /// none but themselves.
-const FLOORS: [(&str, u32); 19] = [
+const FLOORS: [(&str, u32); 20] = [
     ("oci", 0),
     ("clock", 0),
-    ("der", 0),
     ("host", 0),
+    ("metrics", 0),
+    ("der", 0),
     ("http", 0),
     ("logging", 0),
     ("systemd", 1),
