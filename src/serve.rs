@@ -5,6 +5,7 @@
 
 mod auth;
 mod error;
+mod figures;
 pub mod reload;
 mod service;
 mod serving;
@@ -13,10 +14,7 @@ mod store;
 mod tls;
 mod watchdog;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use crate::api::control::Control;
@@ -28,7 +26,7 @@ use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::tls::Tls;
-use crate::http::{Handed, Handler, Limits, ListenAddress, Request, Response, Scheme, Server};
+use crate::http::{Handed, Handler, Request, Response, Scheme, Server};
 use crate::registry::{self, Registry};
 use crate::store::ErrorKind;
 use crate::store::folder::FolderLock;
@@ -41,9 +39,6 @@ use serving::ControlServer;
 pub use serving::{Serving, write_ready_file};
 pub use sockets::Sockets;
 use store::{open_blobs, open_catalog, open_space};
-
-/// Worker threads of the control socket: one that works, one that answers meanwhile.
-const CONTROL_WORKERS_MAX: usize = 2;
 
 /// How long the catalog may take to fold its log away at the end.
 pub const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
@@ -164,7 +159,9 @@ impl Coracle {
         parts.extend(host.parts);
         let reload = Reloader::new(host.configured, parts, host.service.clone());
         let reload = Arc::new(reload);
-        let control = self.bind_control(host.sockets.control, &reload)?;
+        let control = self.control(&reload);
+        let path = self.layout.as_ref().map(Layout::control);
+        let control = ControlServer::bind(path, host.sockets.control, control)?;
         self.registry.space().keep_ballast();
         let jobs = Jobs::start(self.rooms())?;
         let policy = self.start_policy()?;
@@ -190,6 +187,12 @@ impl Coracle {
             _scrub: scrub.transpose()?.flatten(),
             _watch: watch.transpose()?,
         })
+    }
+
+    fn control(&self, reload: &Arc<Reloader>) -> Control {
+        let reload = Arc::clone(reload);
+        let control = Control::new(Arc::clone(&self.registry), Arc::clone(&self.auth));
+        control.with_reload(Box::new(move || reload.reload()))
     }
 
     fn bind_server(
@@ -259,44 +262,6 @@ impl Coracle {
             ],
         });
         rooms
-    }
-
-    /// The control socket in the data folder, and those that were handed over; `None` where there
-    /// is neither.
-    fn bind_control(
-        &self,
-        handed: Vec<Handed>,
-        reload: &Arc<Reloader>,
-    ) -> Result<Option<ControlServer>, Error> {
-        if self.layout.is_none() && handed.is_empty() {
-            return Ok(None);
-        }
-        let reload = Arc::clone(reload);
-        let control = Control::new(Arc::clone(&self.registry), Arc::clone(&self.auth));
-        let handler = Arc::new(control.with_reload(Box::new(move || reload.reload())));
-        let limits = Limits {
-            workers_max: CONTROL_WORKERS_MAX,
-            workers_min: 1,
-            ..Limits::default()
-        };
-        let handed = handed.into_iter().map(|socket| (socket, None)).collect();
-        let path = self.layout.as_ref().map(Layout::control);
-        let own: Vec<ListenAddress> = path.iter().cloned().map(ListenAddress::Unix).collect();
-        // A folder that we made is its owner's alone (0700), so the socket is too, from its first
-        // moment; in a folder that was there before, from the next line on.
-        let server = Server::bind_beside(handed, &own, limits, handler)?;
-        if let Some(path) = path {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        }
-        let handle = server.handle();
-        let thread = thread::Builder::new()
-            .name("control".to_owned())
-            .stack_size(256 << 10)
-            .spawn(move || server.run())?;
-        Ok(Some(ControlServer {
-            handle,
-            thread: Some(thread),
-        }))
     }
 }
 

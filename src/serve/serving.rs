@@ -2,18 +2,20 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 use super::Error;
 use super::reload::Reloader;
 use super::service::Service;
+use crate::api::control::Control;
 use crate::api::jobs::Jobs;
 use crate::api::policy_jobs::PolicyJobs;
 use crate::api::scrub::Scrubber;
 use crate::http::tls::TlsWatch;
-use crate::http::{Endpoint, Server, ServerHandle};
+use crate::http::{Endpoint, Handed, Limits, ListenAddress, Server, ServerHandle};
 use crate::registry::Registry;
 
 /// A registry that has its addresses.
@@ -59,10 +61,49 @@ impl Serving {
     }
 }
 
+/// Worker threads of the control socket: one that works, one that answers meanwhile.
+const CONTROL_WORKERS_MAX: usize = 2;
+
 /// The control socket's server and its thread.
 pub(super) struct ControlServer {
-    pub(super) handle: ServerHandle,
-    pub(super) thread: Option<JoinHandle<io::Result<()>>>,
+    handle: ServerHandle,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl ControlServer {
+    /// Serves `control` at `path`, for its owner alone, and at sockets that were handed over;
+    /// `None` where there is neither.
+    pub(super) fn bind(
+        path: Option<PathBuf>,
+        handed: Vec<Handed>,
+        control: Control,
+    ) -> io::Result<Option<Self>> {
+        if path.is_none() && handed.is_empty() {
+            return Ok(None);
+        }
+        let limits = Limits {
+            workers_max: CONTROL_WORKERS_MAX,
+            workers_min: 1,
+            ..Limits::default()
+        };
+        let handed = handed.into_iter().map(|socket| (socket, None)).collect();
+        let own: Vec<ListenAddress> = path.iter().cloned().map(ListenAddress::Unix).collect();
+        // A folder that we made is its owner's alone (0700), so the socket is too, from its first
+        // moment; in a folder that was there before, from the next line on.
+        let server = Server::bind_beside(handed, &own, limits, Arc::new(control))?;
+        if let Some(path) = path {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        }
+        let handle = server.handle();
+        let thread = thread::Builder::new()
+            .name("control".to_owned())
+            .stack_size(256 << 10)
+            .spawn(move || server.run())?;
+        Ok(Some(Self {
+            handle,
+            thread: Some(thread),
+        }))
+    }
 }
 
 impl Drop for ControlServer {
