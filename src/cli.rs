@@ -16,11 +16,13 @@ use crate::oci::RepositoryName;
 mod accounts;
 mod cert;
 mod content;
+mod doctor;
 mod retention;
 
 pub use accounts::{FolderArgs, TokenCommand, UserCommand, UserNameArgs};
 pub use cert::{CertCommand, CertShowArgs, SelfSignedArgs};
 pub use content::{DuArgs, RepoCommand, TagCommand, UndeleteArgs};
+pub use doctor::DoctorArgs;
 pub use retention::{RetentionArgs, RetentionCommand};
 
 /// The program's command line.
@@ -230,6 +232,20 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Look at everything that a registry needs of its host; say what is wrong and what to do
+    #[command(
+        long_about = "Looks at the configuration, the data folder and its owner, the disk, its \
+                      room and its speed, the clock, certificates, addresses, limits and memory \
+                      as a server with the same settings would find them, beside a running server \
+                      or without one; and prints what clients have to be told. It changes \
+                      nothing: a file of 16 MiB, to measure the disk, is removed again. It ends \
+                      with code 1 when something must be mended.",
+        after_help = "Examples:\n  \
+                      coracle doctor --data /srv/oci\n  \
+                      coracle doctor --config /etc/coracle/coracle.toml --host registry.lan\n  \
+                      coracle doctor --quick --json"
+    )]
+    Doctor(DoctorArgs),
     /// Make certificates, or show what they say
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Cert {
@@ -520,6 +536,7 @@ impl Cli {
     pub fn flags(&self) -> Vec<FlagValue> {
         match &self.command {
             Command::Serve(args) => args.settings.flags(),
+            Command::Doctor(args) => args.settings.flags(),
             Command::Config {
                 command: ConfigCommand::Check(args) | ConfigCommand::Show(args),
             } => args.settings.flags(),

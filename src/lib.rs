@@ -34,6 +34,7 @@ pub mod store;
 
 pub mod clock;
 mod der;
+pub mod host;
 pub mod oci;
 
 pub mod http;

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use coracle::auth::explain::Question;
 use coracle::cli::{
     self, AccessCommand, BackupArgs, CertCommand, CheckArgs, Cli, Command, ConfigCommand,
-    ExplainArgs, GcArgs, RestoreArgs,
+    DoctorArgs, ExplainArgs, GcArgs, RestoreArgs,
 };
 use coracle::commands::{
-    access, backup, cert, check, config, du, gc, reload, repo, restore, retention, serve, tag,
-    task, token, undelete, user, version,
+    access, backup, cert, check, config, doctor, du, gc, reload, repo, restore, retention, serve,
+    tag, task, token, undelete, user, version,
 };
 use coracle::config::{ConfigError, Effective, Settings};
 use coracle::exit::Exit;
@@ -126,6 +126,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Command::Config { command } => run_config(cli, command),
+        Command::Doctor(args) => run_doctor(cli, args),
         Command::Cert { command } => run_cert(cli, command),
         Command::Version(args) => {
             version::run(args.json)?;
@@ -162,6 +163,15 @@ fn run_config(cli: &Cli, command: &ConfigCommand) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
     }
+}
+
+fn run_doctor(cli: &Cli, args: &DoctorArgs) -> Result<Exit, Failure> {
+    let options = doctor::Options {
+        json: args.json,
+        quick: args.quick,
+        host: args.host.clone(),
+    };
+    Ok(doctor::run(&cli.sources(), &options)?)
 }
 
 fn run_cert(cli: &Cli, command: &CertCommand) -> Result<Exit, Failure> {

@@ -39,6 +39,7 @@ use serving::ControlServer;
 pub use serving::{Serving, write_ready_file};
 pub use sockets::Sockets;
 use store::{open_blobs, open_catalog, open_space};
+pub use tls::certificates as open_certificates;
 
 /// How long the catalog may take to fold its log away at the end.
 pub const CLOSE_PATIENCE: Duration = Duration::from_secs(30);

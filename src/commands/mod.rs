@@ -6,6 +6,7 @@ pub mod backup;
 pub mod cert;
 pub mod check;
 pub mod config;
+pub mod doctor;
 pub mod du;
 pub mod gc;
 mod prompt;

@@ -60,7 +60,7 @@ pub use handed::Handed;
 pub use handler::{Handler, Refusal};
 pub use headers::Headers;
 pub use limits::Limits;
-pub use listen::{Endpoint, Listen, ListenAddress, ListenAddressError, Scheme};
+pub use listen::{Endpoint, Listen, ListenAddress, ListenAddressError, Scheme, try_tcp};
 pub use probe::{Answer, Probe};
 pub use request::{Method, Peer, Request};
 pub use response::{OnSent, Response, ResponseBody, Sent, Text};
