@@ -4,7 +4,9 @@
 //! serve. Nothing here prints or decides a rule.
 
 mod auth;
+mod control;
 mod error;
+mod figures;
 mod ops;
 pub mod reload;
 mod service;
@@ -14,8 +16,6 @@ mod store;
 mod tls;
 mod watchdog;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::tls::Tls;
-use crate::http::{Handed, Handler, Limits, ListenAddress, Request, Response, Scheme, Server};
+use crate::http::{Handed, Handler, Request, Response, Scheme, Server};
 use crate::metrics::Metrics;
 use crate::registry::{self, Registry};
 use crate::store::ErrorKind;
@@ -38,14 +38,10 @@ use crate::store::layout::Layout;
 pub use error::{Error, is_locked};
 use reload::{Configured, Part, Reloader};
 pub use service::Service;
-use serving::SideServer;
 pub use serving::{Serving, write_ready_file};
 pub use sockets::Sockets;
 use store::{open_blobs, open_catalog, open_space};
 pub use tls::certificates as open_certificates;
-
-/// Worker threads of the control socket: one that works, one that answers meanwhile.
-const CONTROL_WORKERS_MAX: usize = 2;
 
 /// How long the catalog may take to fold its log away at the end.
 pub const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
@@ -175,7 +171,9 @@ impl Coracle {
         parts.extend(host.parts);
         let reload = Reloader::new(host.configured, parts, host.service.clone());
         let reload = Arc::new(reload);
-        let control = self.bind_control(host.sockets.control, &reload)?;
+        let handler = self.control(&reload);
+        let path = self.layout.as_ref().map(Layout::control);
+        let control = control::bind(path, host.sockets.control, handler)?;
         self.registry.space().keep_ballast();
         let jobs = Jobs::start(self.rooms())?;
         let policy = self.start_policy()?;
@@ -202,6 +200,12 @@ impl Coracle {
             _scrub: scrub.transpose()?.flatten(),
             _watch: watch.transpose()?,
         })
+    }
+
+    fn control(&self, reload: &Arc<Reloader>) -> Control {
+        let reload = Arc::clone(reload);
+        let control = Control::new(Arc::clone(self.api.vitals()));
+        control.with_reload(Box::new(move || reload.reload()))
     }
 
     fn bind_server(
@@ -271,36 +275,6 @@ impl Coracle {
             ],
         });
         rooms
-    }
-
-    /// The control socket in the data folder, and those that were handed over; `None` where there
-    /// is neither.
-    fn bind_control(
-        &self,
-        handed: Vec<Handed>,
-        reload: &Arc<Reloader>,
-    ) -> Result<Option<SideServer>, Error> {
-        if self.layout.is_none() && handed.is_empty() {
-            return Ok(None);
-        }
-        let reload = Arc::clone(reload);
-        let control = Control::new(Arc::clone(self.api.vitals()));
-        let handler = Arc::new(control.with_reload(Box::new(move || reload.reload())));
-        let limits = Limits {
-            workers_max: CONTROL_WORKERS_MAX,
-            workers_min: 1,
-            ..Limits::default()
-        };
-        let handed = handed.into_iter().map(|socket| (socket, None)).collect();
-        let path = self.layout.as_ref().map(Layout::control);
-        let own: Vec<ListenAddress> = path.iter().cloned().map(ListenAddress::Unix).collect();
-        // A folder that we made is its owner's alone (0700), so the socket is too, from its first
-        // moment; in a folder that was there before, from the next line on.
-        let server = Server::bind_beside(handed, &own, limits, handler)?;
-        if let Some(path) = path {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        }
-        Ok(Some(SideServer::start("control", server)?))
     }
 }
 
