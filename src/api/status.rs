@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::health::{self, State};
+use super::health::{self, Look, State};
 use super::respond::json_body;
 use super::transfers::UploadState;
 use super::vitals::Vitals;
@@ -170,7 +170,7 @@ impl Status {
 
 impl Health {
     fn of(vitals: &Vitals) -> Self {
-        let parts = health::parts(vitals);
+        let parts = health::parts(vitals, Look::Only);
         let mut notes = Vec::new();
         for (name, state) in &parts {
             let said = match state {
