@@ -10,6 +10,7 @@ mod challenge;
 pub mod control;
 pub mod control_accounts;
 mod control_registry;
+pub mod control_reload;
 pub mod control_tasks;
 mod counted;
 mod credentials;
@@ -144,6 +145,7 @@ impl Api {
         let label = route.as_ref().map_or(labels::Route::None, Route::label);
         let in_flight = InFlight::begin(&self.registry, label);
         let in_flight = known.in_flight.insert(in_flight);
+        known.is_probe = matches!(route, Ok(Route::Alive));
         self.limiter.client(request.peer.client())?;
         if let (Ok(Route::GetBlob(..)), Method::Get) = (&route, request.method) {
             in_flight.is_download();
@@ -247,6 +249,8 @@ struct Known {
     running: Option<Running>,
     /// Its part in what is being answered, until then.
     in_flight: Option<InFlight>,
+    /// Whether it only asks, again and again, whether the process answers.
+    is_probe: bool,
 }
 
 impl Api {
@@ -262,6 +266,10 @@ impl Api {
                 let route = in_flight.map_or(labels::Route::None, InFlight::route);
                 drop(known.in_flight);
                 counted::answered(&registry, route, sent);
+                // A line for each would be most of the log of a quiet host.
+                if known.is_probe && sent.status == 200 {
+                    return;
+                }
                 let trace = TraceContext::of(&sent.headers);
                 logging::log_access(&AccessRecord {
                     method: &sent.method_token,

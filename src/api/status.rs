@@ -145,7 +145,7 @@ impl Status {
             pid: std::process::id(),
             started_at: rfc3339(vitals.begun_at_ms()),
             uptime_seconds: vitals.uptime().as_secs(),
-            resident_bytes: host::process().resident_bytes,
+            resident_bytes: host::usage::own().resident_bytes,
             listeners: listeners
                 .map(|own| ListenerState {
                     name: own.name.to_owned(),

@@ -15,6 +15,7 @@ mod error;
 mod file;
 mod key;
 mod load;
+mod manual;
 mod number;
 mod policy;
 mod render;
@@ -30,6 +31,7 @@ mod value;
 pub use error::{ConfigError, Origin, Problem};
 pub use key::{Bounds, Key, Kind};
 pub use load::{CONFIG_VARIABLE, Effective, FlagValue, Sources, parse_toml};
+pub use manual::manual_page;
 pub use number::{format_bytes, format_seconds, parse_bytes, parse_seconds};
 pub use render::{default_toml, markdown_table};
 pub use settings::{

@@ -308,7 +308,7 @@ impl Registry {
     /// or removed meanwhile.
     fn distrust(&self, digest: &Digest) -> Result<(), Error> {
         let _owned = self.locks.lock(digest);
-        let Some(row) = self.catalog.read(|tx| tx.blob(digest))? else {
+        let Some(row) = self.catalog.read_at_once(|tx| tx.blob(digest))? else {
             return Ok(());
         };
         let found = content::size(&*self.blobs, digest, &row)?;

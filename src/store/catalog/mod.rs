@@ -5,10 +5,11 @@
 //! when it fails. Nothing here knows a rule of the registry, a file of a blob or a word of HTTP.
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
-//! `uses`, `manifest`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
+//! `uses`, `manifest`, `ending`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
 //! `collect`, `overview`, `usage`, `total`, `scrub`, `quota`, `retention`, `pull`, `account`,
 //! `machine_token` (what can be asked and changed), [`transaction`] (the views they are asked
-//! through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
+//! through), `readers`, `incoming` and `writer` (who runs
+//! them), `connection`, `schema`, `log_file`,
 //! `index_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`, `failure`.
 
 mod account;
@@ -17,10 +18,12 @@ mod check;
 mod collect;
 mod connection;
 mod copy;
+mod ending;
 mod failure;
 mod fold;
 mod gate;
 mod history;
+mod incoming;
 mod index_file;
 mod job;
 mod log_file;
@@ -57,7 +60,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 pub use self::account::UserRow;
 pub use self::collect::{BlobUses, Collectable};
@@ -66,8 +69,9 @@ pub use self::copy::{CatalogCopy, has_log};
 use self::fold::Folding;
 use self::gate::Gate;
 pub use self::history::{Forgotten, TAG_HISTORY_MAX};
+use self::incoming::Ways;
 use self::index_file::IndexFile;
-use self::job::{Job, closed, job};
+use self::job::{closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
 pub use self::overview::{PastRow, RepositoryRow, TagRow};
@@ -157,8 +161,8 @@ impl<'a> Options<'a> {
 /// The open catalog. Share it behind an `Arc`. Dropping it closes it and waits for the writer.
 pub struct Catalog {
     readers: Readers,
-    /// The way to the writer; none once the catalog is closed.
-    queue: RwLock<Option<Sender<Box<dyn Job>>>>,
+    /// The ways to the writer; none once the catalog is closed.
+    ways: RwLock<Option<Ways>>,
     /// How the writer ended.
     ended: Receiver<Result<(), Error>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -166,6 +170,8 @@ pub struct Catalog {
     unclear: Arc<AtomicBool>,
     /// Closures that the writer has run.
     written: Arc<AtomicU64>,
+    /// Whether there are tags that the writer is about to take away.
+    ending: Arc<AtomicBool>,
     /// Whether the log is being folded in; `None` where there is no log.
     folds: Option<Arc<AtomicBool>>,
     metrics: Arc<CatalogMetrics>,
@@ -199,6 +205,10 @@ impl Catalog {
         let gate = in_memory.then(|| Arc::new(Gate::default()));
         let unclear = Arc::new(AtomicBool::new(false));
         let written = Arc::new(AtomicU64::new(0));
+        let ending = ReadTx::new(&connection)
+            .has_ending_tags()
+            .map_err(|error| connection::opening(&place, &error))?;
+        let ending = Arc::new(AtomicBool::new(ending));
         let writer = Writer {
             connection,
             clock: Arc::clone(&options.clock),
@@ -217,25 +227,26 @@ impl Catalog {
             unclear: Arc::clone(&unclear),
             written: Arc::clone(&written),
             metrics: Arc::clone(&options.metrics),
+            ending: Arc::clone(&ending),
         };
-        // At least one: a queue without room would hold nobody while the writer is busy.
-        let (sender, queue) = bounded(options.queue_max.max(1));
+        let (ways, incoming) = incoming::ways(options.queue_max);
         let (end, ended) = bounded(1);
         let thread = std::thread::Builder::new()
             .name("catalog-writer".to_owned())
             .spawn(move || {
                 // The catalog may be gone when nobody waited for the end.
-                let _ = end.send(writer::work(writer, &queue));
+                let _ = end.send(writer::work(writer, incoming));
             })
             .map_err(|error| Error::io("starting", "the catalog's writer", error))?;
         Ok(Self {
             files: place.files(),
             readers: Readers::new(place, gate),
-            queue: RwLock::new(Some(sender)),
+            ways: RwLock::new(Some(ways)),
             ended,
             thread: Mutex::new(Some(thread)),
             unclear,
             written,
+            ending,
             folds,
             metrics: options.metrics,
             _index: index,
@@ -254,11 +265,25 @@ impl Catalog {
     }
 
     /// Runs `work` on one consistent snapshot, on this thread. A read may lie inside another read,
-    /// never inside a write.
+    /// never inside a write. Right after the removal of a manifest with many tags it waits until
+    /// they are gone.
     ///
     /// # Errors
     /// What `work` returns, or the failure to read.
     pub fn read<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.wait_for_ending_tags();
+        self.read_at_once(work)
+    }
+
+    /// The same without ever waiting for the writer: for accounts, and for what clients pull.
+    /// History, removals and the order of tags by time may lack what the last removal did.
+    ///
+    /// # Errors
+    /// What `work` returns, or the failure to read.
+    pub fn read_at_once<T, E: From<Error>>(
         &self,
         work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
@@ -268,6 +293,14 @@ impl Catalog {
             .read_seconds
             .observe_duration(started.elapsed());
         outcome
+    }
+
+    /// Until the writer has taken them away, as it does first. When it cannot (the disk is full),
+    /// or inside a read, what is read shows them.
+    fn wait_for_ending_tags(&self) {
+        if self.ending.load(Ordering::Acquire) {
+            let _ = self.write(|_| Ok::<(), Error>(()));
+        }
     }
 
     /// Has the writer run `work` and waits until it is committed as durably as configured. When
@@ -285,17 +318,49 @@ impl Catalog {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        self.send(work, false)
+    }
+
+    /// The same for background work: it goes after all that wait, and into a commit that others
+    /// make anyway, if one of them comes within a moment.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    pub fn write_patiently<T, E>(
+        &self,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.send(work, true)
+    }
+
+    fn send<T, E>(
+        &self,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E> + Send + 'static,
+        patiently: bool,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
         gate::may_write()?;
         let started = Instant::now();
         let (job, answer) = job(work);
-        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
-        let sender = queue.as_ref().ok_or_else(closed)?;
-        sender.send(job).map_err(|_| closed())?;
-        drop(queue);
+        let ways = self.ways.read().unwrap_or_else(PoisonError::into_inner);
+        let sent = ways.as_ref().is_some_and(|ways| ways.send(job, patiently));
+        drop(ways);
+        if !sent {
+            return Err(closed().into());
+        }
         let answer = answer.recv().unwrap_or_else(|_| Err(closed().into()));
-        self.metrics
-            .write_seconds
-            .observe_duration(started.elapsed());
+        // Who is patient waits on purpose.
+        if !patiently {
+            let took = started.elapsed();
+            self.metrics.write_seconds.observe_duration(took);
+        }
         answer
     }
 
@@ -345,6 +410,7 @@ impl Catalog {
     /// # Errors
     /// The check could not run.
     pub fn integrity(&self) -> Result<Vec<String>, Error> {
+        self.wait_for_ending_tags();
         check::integrity(&self.readers)
     }
 
@@ -371,9 +437,9 @@ impl Catalog {
 
     /// Lets nobody in any more. The writer ends when it has worked off its queue.
     fn stop_taking(&self) {
-        let mut queue = self.queue.write().unwrap_or_else(PoisonError::into_inner);
-        *queue = None;
-        drop(queue);
+        let mut ways = self.ways.write().unwrap_or_else(PoisonError::into_inner);
+        *ways = None;
+        drop(ways);
         self.readers.close();
     }
 
