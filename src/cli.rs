@@ -88,6 +88,19 @@ pub enum Command {
                       `coracle config default` lists them."
     )]
     Serve(ServeArgs),
+    /// Have the running registry read its configuration and files again
+    #[command(
+        long_about = "Has the running registry read again what can change while it runs: access \
+                      rules, rules about content, the level of the log, certificates, htpasswd \
+                      file and keys of a token server. SIGHUP does the same. What cannot be used \
+                      leaves things as they were; then it is told why, and the command ends with \
+                      code 3 for a mistake in the settings and 1 for anything else. Settings that \
+                      have changed and hold only after a restart are named.",
+        after_help = "Examples:\n  \
+                      coracle reload\n  \
+                      coracle reload --config /etc/coracle/coracle.toml --json"
+    )]
+    Reload(ReloadArgs),
     /// Prove that everything stored is there and undamaged
     #[command(
         long_about = "Compares the catalog with the stored files, in a running registry or in a \
@@ -338,6 +351,17 @@ pub struct ServeArgs {
     pub settings: SettingArgs,
 }
 
+/// `coracle reload`.
+#[derive(Args, Clone, Debug)]
+pub struct ReloadArgs {
+    /// The folder of the data
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<OsString>,
+    /// Print what came of it as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `coracle check`.
 #[derive(Args, Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "one switch each, as typed")]
@@ -516,6 +540,7 @@ impl Cli {
             Command::Config {
                 command: ConfigCommand::Check(args) | ConfigCommand::Show(args),
             } => args.settings.flags(),
+            Command::Reload(args) => data_flag(args.data.as_ref()),
             Command::Check(args) => data_flag(args.data.as_ref()),
             Command::Retention { command } => data_flag(command.args().data.as_ref()),
             Command::Gc(gc) | Command::GarbageCollect(GarbageCollectArgs { gc, .. }) => {

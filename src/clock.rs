@@ -80,6 +80,14 @@ impl Clock for ManualClock {
     }
 }
 
+/// Microseconds of the kernel's `CLOCK_MONOTONIC`, by which all processes of the machine agree.
+pub fn monotonic_us() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    let microseconds = u64::try_from(time.tv_nsec).unwrap_or_default() / 1000;
+    seconds * 1_000_000 + microseconds
+}
+
 /// Milliseconds since 1970 UTC, negative before it, held at the bounds of the type.
 pub fn unix_ms(time: SystemTime) -> i64 {
     match time.duration_since(SystemTime::UNIX_EPOCH) {

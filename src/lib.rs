@@ -39,5 +39,6 @@ pub mod oci;
 
 pub mod http;
 pub mod logging;
+pub mod systemd;
 
 pub use serve::Coracle;

@@ -9,10 +9,10 @@ use coracle::cli::{
     DoctorArgs, ExplainArgs, GcArgs, RestoreArgs,
 };
 use coracle::commands::{
-    access, backup, cert, check, config, doctor, du, gc, repo, restore, retention, serve, tag,
-    task, token, undelete, user, version,
+    access, backup, cert, check, config, doctor, du, gc, reload, repo, restore, retention, serve,
+    tag, task, token, undelete, user, version,
 };
-use coracle::config::{ConfigError, Settings};
+use coracle::config::{ConfigError, Effective, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
 use coracle::registry::check::CheckOptions;
@@ -91,11 +91,12 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Serve(_) => {
             let sources = cli.sources();
-            let settings = Settings::load(&sources)?;
-            start_log(&settings);
-            serve::run(&sources, settings)?;
+            let running = Effective::load(&sources)?;
+            start_log(&running.settings);
+            serve::run(sources, running)?;
             Ok(Exit::Ok)
         }
+        Command::Reload(args) => Ok(reload::run(&cli.sources().data_folder()?, args.json)?),
         Command::Check(args) => run_check(cli, args),
         Command::Backup(args) => run_backup(cli, args),
         Command::Gc(args) => run_gc(cli, args),
@@ -157,7 +158,7 @@ fn run_config(cli: &Cli, command: &ConfigCommand) -> Result<Exit, Failure> {
         }
         ConfigCommand::Check(args) => Ok(config::check(&cli.sources(), args.json)?),
         ConfigCommand::Show(args) => {
-            let effective = coracle::config::Effective::load(&cli.sources())?;
+            let effective = Effective::load(&cli.sources())?;
             config::show(&effective, args.json)?;
             Ok(Exit::Ok)
         }
@@ -243,10 +244,17 @@ fn run_restore(cli: &Cli, args: &RestoreArgs) -> Result<Exit, Failure> {
     Ok(restore::run(&options, output)?)
 }
 
+/// The settings as a person's command sees them, to whom systemd hands no credentials.
+fn typed_settings(cli: &Cli) -> Result<Settings, ConfigError> {
+    let mut sources = cli.sources();
+    sources.credentials_may_miss = true;
+    Settings::load(&sources)
+}
+
 /// The settings of a command about a folder, whatever the server would serve from and whom it
 /// would let in.
 fn folder_settings(cli: &Cli) -> Result<Settings, ConfigError> {
-    let mut settings = Settings::load(&cli.sources())?;
+    let mut settings = typed_settings(cli)?;
     let defaults = Settings::default();
     settings.storage.memory = false;
     settings.auth = defaults.auth;
@@ -258,7 +266,7 @@ fn folder_settings(cli: &Cli) -> Result<Settings, ConfigError> {
 
 /// The settings of a command that prints its outcome itself; the log has only what else happens.
 fn quiet_settings(cli: &Cli) -> Result<Settings, ConfigError> {
-    let mut settings = Settings::load(&cli.sources())?;
+    let mut settings = typed_settings(cli)?;
     settings.log.access = false;
     settings.log.audit = false;
     start_log(&settings);

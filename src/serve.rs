@@ -5,9 +5,13 @@
 
 mod auth;
 mod error;
+pub mod reload;
+mod service;
 mod serving;
+mod sockets;
 mod store;
 mod tls;
+mod watchdog;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -23,15 +27,19 @@ use crate::api::{self, Api, limiter, owners};
 use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
-use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server};
+use crate::http::tls::Tls;
+use crate::http::{Handed, Handler, Limits, ListenAddress, Request, Response, Scheme, Server};
 use crate::registry::{self, Registry};
 use crate::store::ErrorKind;
 use crate::store::folder::FolderLock;
 use crate::store::layout::Layout;
 
 pub use error::{Error, is_locked};
-use serving::{ControlServer, reload_hooks};
-pub use serving::{ReloadHook, Reloader, Serving, write_ready_file};
+use reload::{Configured, Part, Reloader};
+pub use service::Service;
+use serving::ControlServer;
+pub use serving::{Serving, write_ready_file};
+pub use sockets::Sockets;
 use store::{open_blobs, open_catalog, open_space};
 pub use tls::certificates as open_certificates;
 
@@ -39,10 +47,23 @@ pub use tls::certificates as open_certificates;
 const CONTROL_WORKERS_MAX: usize = 2;
 
 /// How long the catalog may take to fold its log away at the end.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
+pub const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often the files of certificates are looked at.
 const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What the process around a registry has for it. Whoever embeds one has nothing.
+#[derive(Default)]
+pub struct Host {
+    /// Where settings are read again; without, a reload reads files only.
+    pub configured: Option<Configured>,
+    /// Sockets that the service manager has handed over.
+    pub sockets: Sockets,
+    /// The service manager, where one listens.
+    pub service: Option<Arc<Service>>,
+    /// What else is read again at a reload.
+    pub parts: Vec<Part>,
+}
 
 /// An open registry. Closed by [`close`](Coracle::close) or when dropped.
 pub struct Coracle {
@@ -124,26 +145,27 @@ impl Coracle {
     /// # Errors
     /// [`Error::Tls`], naming the file; [`Error::Io`], naming the address.
     pub fn bind(&self) -> Result<Serving, Error> {
+        self.bind_for(Host::default())
+    }
+
+    /// As [`Coracle::bind`], with what the process has for it.
+    ///
+    /// # Errors
+    /// As there; [`Error::Setting`] for a socket that cannot be served.
+    pub fn bind_for(&self, host: Host) -> Result<Serving, Error> {
         // Here and not where the store is opened: commands that look at it need no certificate.
         let tls = tls::open(&self.settings, &self.clock)?;
         if let Some(tls) = &tls {
             self.api.tell_of(Arc::clone(tls));
         }
-        let handler: Arc<dyn Handler> = Arc::<Api>::clone(&self.api);
-        let limits = self
-            .settings
-            .limits
-            .http(self.settings.server.stop_seconds_max);
-        let server = Server::bind(
-            &tls::endpoints(&self.settings, tls.as_ref()),
-            limits,
-            handler,
-        )?;
-        let control = self
-            .layout
-            .as_ref()
-            .map(|layout| self.bind_control(layout))
-            .transpose()?;
+        let server = self.bind_server(host.sockets.serve, tls.as_ref())?;
+        sockets::refuse_ops(&host.sockets.ops)?;
+        let format = self.settings.log.format;
+        let mut parts = reload::parts(&self.registry, &self.auth, tls.clone(), format);
+        parts.extend(host.parts);
+        let reload = Reloader::new(host.configured, parts, host.service.clone());
+        let reload = Arc::new(reload);
+        let control = self.bind_control(host.sockets.control, &reload)?;
         self.registry.space().keep_ballast();
         let jobs = Jobs::start(self.rooms())?;
         let policy = self.start_policy()?;
@@ -161,12 +183,28 @@ impl Coracle {
         Ok(Serving {
             server,
             control,
-            reload: Arc::new(reload_hooks(tls, Arc::clone(&self.auth))),
+            reload,
+            service: host.service,
+            registry: Arc::clone(&self.registry),
             _jobs: jobs,
             _policy: policy,
             _scrub: scrub.transpose()?.flatten(),
             _watch: watch.transpose()?,
         })
+    }
+
+    fn bind_server(
+        &self,
+        sockets: Vec<(Handed, Option<Scheme>)>,
+        tls: Option<&Arc<Tls>>,
+    ) -> Result<Server, Error> {
+        let handler: Arc<dyn Handler> = Arc::<Api>::clone(&self.api);
+        let limits = self
+            .settings
+            .limits
+            .http(self.settings.server.stop_seconds_max);
+        let (handed, endpoints) = sockets::places(sockets, &self.settings, tls)?;
+        Ok(Server::bind_beside(handed, &endpoints, limits, handler)?)
     }
 
     /// What rules about content need in the background.
@@ -224,29 +262,42 @@ impl Coracle {
         rooms
     }
 
-    fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
-        let handler = Arc::new(Control::new(
-            Arc::clone(&self.registry),
-            Arc::clone(&self.auth),
-        ));
+    /// The control socket in the data folder, and those that were handed over; `None` where there
+    /// is neither.
+    fn bind_control(
+        &self,
+        handed: Vec<Handed>,
+        reload: &Arc<Reloader>,
+    ) -> Result<Option<ControlServer>, Error> {
+        if self.layout.is_none() && handed.is_empty() {
+            return Ok(None);
+        }
+        let reload = Arc::clone(reload);
+        let control = Control::new(Arc::clone(&self.registry), Arc::clone(&self.auth));
+        let handler = Arc::new(control.with_reload(Box::new(move || reload.reload())));
         let limits = Limits {
             workers_max: CONTROL_WORKERS_MAX,
             workers_min: 1,
             ..Limits::default()
         };
+        let handed = handed.into_iter().map(|socket| (socket, None)).collect();
+        let path = self.layout.as_ref().map(Layout::control);
+        let own: Vec<ListenAddress> = path.iter().cloned().map(ListenAddress::Unix).collect();
         // A folder that we made is its owner's alone (0700), so the socket is too, from its first
         // moment; in a folder that was there before, from the next line on.
-        let server = Server::bind(&[ListenAddress::Unix(layout.control())], limits, handler)?;
-        fs::set_permissions(layout.control(), fs::Permissions::from_mode(0o600))?;
+        let server = Server::bind_beside(handed, &own, limits, handler)?;
+        if let Some(path) = path {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        }
         let handle = server.handle();
         let thread = thread::Builder::new()
             .name("control".to_owned())
             .stack_size(256 << 10)
             .spawn(move || server.run())?;
-        Ok(ControlServer {
+        Ok(Some(ControlServer {
             handle,
             thread: Some(thread),
-        })
+        }))
     }
 }
 

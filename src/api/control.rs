@@ -3,6 +3,7 @@
 //! The socket's file permissions are its only guard, so it is never served on a network address.
 //! Long tasks are started and followed under their names (`control_tasks`): `/check`,
 //! `/backup`, `/gc`, `/retention`.
+//! `POST /reload` reads files again (`control_reload`).
 //! `POST /accounts` does something to accounts (`control_accounts`), `POST /registry` to
 //! repositories and tags (`control_registry`).
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::control_reload::{self, Reload};
 use super::control_tasks::Task;
 use super::respond::json_body;
 use super::{control_accounts, control_registry};
@@ -56,6 +58,8 @@ pub struct Control {
     registry: Arc<Registry>,
     auth: Arc<Authenticator>,
     tasks: Vec<Task>,
+    /// Absent where whoever embeds the registry reads its settings.
+    reload: Option<Reload>,
 }
 
 impl Control {
@@ -66,7 +70,15 @@ impl Control {
             registry,
             auth,
             tasks,
+            reload: None,
         }
+    }
+
+    /// With what `POST /reload` does.
+    #[must_use]
+    pub fn with_reload(mut self, reload: Reload) -> Self {
+        self.reload = Some(reload);
+        self
     }
 
     /// `POST /access/explain`
@@ -112,6 +124,7 @@ impl Handler for Control {
                 control_accounts::run(self.auth.logins().map(Arc::as_ref), request)
             }
             (Method::Post, "/registry") => control_registry::run(&self.registry, request),
+            (Method::Post, "/reload") => control_reload::run(self.reload.as_ref()),
             (Method::Post, "/access/explain") => self.explain(request),
             _ => refuse(
                 404,

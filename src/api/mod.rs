@@ -10,6 +10,7 @@ mod challenge;
 pub mod control;
 pub mod control_accounts;
 mod control_registry;
+pub mod control_reload;
 pub mod control_tasks;
 mod credentials;
 pub mod error;
@@ -132,6 +133,7 @@ impl Api {
     fn dispatch(&self, request: &mut Request<'_>, known: &mut Known) -> Result<Response, Failure> {
         self.limiter.client(request.peer.client())?;
         let route = Route::parse(request.method, &request.path);
+        known.is_probe = matches!(route, Ok(Route::Alive));
         let caller = access::admit(self, request, route.as_ref(), &mut known.actor)?;
         if let Some(name) = &known.actor {
             known.running = self.limiter.identity(name)?;
@@ -226,6 +228,8 @@ struct Known {
     actor: Option<String>,
     /// The request's part in what its account may have running, until the response was sent.
     running: Option<Running>,
+    /// Whether it only asks, again and again, whether the process answers.
+    is_probe: bool,
 }
 
 /// Adds what every response carries, and its line in the access log.
@@ -235,6 +239,10 @@ fn sign(response: Response, id: String, known: Known) -> Response {
         .header("X-Request-Id", id.clone())
         .on_sent(move |sent| {
             drop(known.running);
+            // A line for each would be most of the log of a quiet host.
+            if known.is_probe && sent.status == 200 {
+                return;
+            }
             logging::log_access(&AccessRecord {
                 method: &sent.method_token,
                 path: &sent.target(),

@@ -139,7 +139,7 @@ impl Admin {
 }
 
 /// Sends what is asked to the server, and reads its answer.
-fn ask<T: DeserializeOwned>(
+pub(super) fn ask<T: DeserializeOwned>(
     socket: &Path,
     target: &str,
     asked: &impl Serialize,
@@ -152,7 +152,7 @@ fn ask<T: DeserializeOwned>(
     }
 }
 
-fn is_nobody(error: &io::Error) -> bool {
+pub(super) fn is_nobody(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound

@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod du;
 pub mod gc;
 mod prompt;
+pub mod reload;
 pub mod repo;
 pub mod restore;
 pub mod retention;

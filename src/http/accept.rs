@@ -178,6 +178,23 @@ impl Dispatcher {
         self.pause_accepting(self.shared.limits.linger_timeout + Duration::from_millis(5));
     }
 
+    /// Takes up the connections that came by no listener.
+    pub(super) fn enter_handed_in(&mut self) {
+        for socket in self.shared.take_handed_in() {
+            self.enter(socket, Peer::Unix, None);
+        }
+    }
+
+    /// Takes the listeners out of the kernel's watch, before they are closed: one that another
+    /// process holds too stays alive, and would be reported for ever.
+    pub(super) fn forget_listeners(&mut self) {
+        for listener in &self.listeners {
+            // While accepting pauses it is not watched.
+            let _ = epoll::delete(&self.shared.epoll, &listener.listener);
+        }
+        self.listeners.clear();
+    }
+
     /// Lets a new connection wait for its first request, or refuses it.
     fn enter(&mut self, socket: Socket, peer: Peer, tls: Option<Arc<Tls>>) {
         let limits = &self.shared.limits;
@@ -205,7 +222,8 @@ impl Dispatcher {
         let conn = Box::new(Conn {
             token,
             peer,
-            wire: Wire::new(connection),
+            accepted_at: now,
+            wire: Wire::new(connection, Arc::clone(&self.shared.counters.moved_bytes)),
             scan: Scan::default(),
             head_deadline: None,
             handshake_deadline: (waiting == Waiting::Handshake).then_some(deadline),

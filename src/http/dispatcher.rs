@@ -89,6 +89,7 @@ impl Dispatcher {
             let (number, flags) = (event.data.u64(), event.flags);
             if number == WAKE {
                 self.shared.woken();
+                self.enter_handed_in();
             } else if let Some(token) = Token::from_u64(number) {
                 self.readable(token, flags);
             } else {

@@ -2,16 +2,20 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::dispatcher::Dispatcher;
+use super::handed::Handed;
 use super::handler::Handler;
 use super::limits::Limits;
 use super::listen::{Endpoint, Listening};
 use super::shared::{Phase, Shared};
+use super::stream::Socket;
+use super::tls::Tls;
 
 /// A server that has its addresses and does not answer yet. Connections that arrive before
 /// [`Server::run`] wait in the kernel.
@@ -57,23 +61,38 @@ impl Server {
     /// An address cannot be listened on; the message names it.
     pub fn bind(
         endpoints: &[impl Clone + Into<Endpoint>],
+        limits: Limits,
+        handler: Arc<dyn Handler>,
+    ) -> io::Result<Self> {
+        Self::bind_beside(Vec::new(), endpoints, limits, handler)
+    }
+
+    /// As [`Server::bind`], and serves at sockets that were handed over as well, each with the
+    /// certificates where TLS is spoken there.
+    ///
+    /// # Errors
+    /// An address cannot be listened on; the message names it.
+    pub fn bind_beside(
+        handed: Vec<(Handed, Option<Arc<Tls>>)>,
+        endpoints: &[impl Clone + Into<Endpoint>],
         mut limits: Limits,
         handler: Arc<dyn Handler>,
     ) -> io::Result<Self> {
         limits.connections_max = connections_max(&limits, raise_open_files());
         limits.header_count_max = limits.header_count_max.min(Limits::HEADER_COUNT_CEILING);
-        let listeners = endpoints
+        let handed = handed.into_iter().map(|(it, tls)| Ok(it.listen(tls)));
+        let bound = endpoints
             .iter()
-            .map(|endpoint| Listening::bind(endpoint.clone().into()))
-            .collect::<io::Result<_>>()?;
+            .map(|endpoint| Listening::bind(endpoint.clone().into()));
+        let listeners = handed.chain(bound).collect::<io::Result<_>>()?;
         Ok(Self {
             listeners,
             shared: Arc::new(Shared::new(limits, handler)?),
         })
     }
 
-    /// The addresses as they were bound, in the order given, with the ports that the kernel
-    /// chose.
+    /// The addresses as they were bound, those that were handed over first, then in the order
+    /// given, with the ports that the kernel chose.
     pub fn local_endpoints(&self) -> Vec<Endpoint> {
         self.listeners
             .iter()
@@ -125,6 +144,23 @@ impl ServerHandle {
     /// Whether the server was told to stop.
     pub fn is_stopping(&self) -> bool {
         self.shared.is_stopping()
+    }
+
+    /// A connection to the server without any listener: for asking it where no network leads to
+    /// it. It counts as one over a UNIX socket.
+    ///
+    /// # Errors
+    /// The system has no sockets to give, or the server does not take up those it was given.
+    pub(super) fn connect(&self) -> io::Result<UnixStream> {
+        let (ours, theirs) = UnixStream::pair()?;
+        self.shared.hand_in(Socket::Unix(theirs))?;
+        Ok(ours)
+    }
+
+    /// Bytes of bodies and responses that have moved since the start: while it grows, the server
+    /// is at work.
+    pub fn moved_bytes(&self) -> u64 {
+        self.shared.counters.moved_bytes.load(Ordering::Relaxed)
     }
 
     /// The counters. Each is exact, together they are no snapshot.

@@ -59,13 +59,18 @@ pub fn init(
         colour: format == Format::Text && stderr_has_colours(),
         now: Timestamp::now,
     };
-    let logger = build(level, style, Box::new(sink));
-    let max = logger.filter();
+    // What is wanted is decided before a record is made, so that it can change.
+    let logger = build(LevelFilter::Trace, style, Box::new(sink));
     log::set_boxed_logger(Box::new(logger))?;
-    log::set_max_level(max);
+    change(level, format, access, audit);
+    Ok(())
+}
+
+/// Changes what is logged from now on. `format` is the one that logging was started with.
+pub fn change(level: LevelFilter, format: Format, access: bool, audit: bool) {
+    log::set_max_level(level);
     access::enable(access.then_some(format));
     audit::enable(audit.then_some(format));
-    Ok(())
 }
 
 /// Whether standard error is a terminal on which colours are wanted (<https://no-color.org>).

@@ -42,6 +42,7 @@ mod repo;
 mod restart;
 mod retention;
 mod scrub;
+mod service;
 mod start;
 #[allow(
     dead_code,

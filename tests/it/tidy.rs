@@ -35,6 +35,8 @@ const PLACES: [(&[&str], &[&str], &str); 7] = [
             "UnixStream",
             "UnixListener",
             "UdpSocket",
+            "UnixDatagram",
+            "ListenFd",
         ],
         &["src/http/"],
         "sockets are in the HTTP server and client: go through their types",
@@ -98,13 +100,14 @@ const PLACES: [(&[&str], &[&str], &str); 7] = [
 
 /// The floors: a module uses those below its own only (and itself). Modules beside the floors use
 /// none but themselves.
-const FLOORS: [(&str, u32); 18] = [
+const FLOORS: [(&str, u32); 19] = [
     ("oci", 0),
     ("clock", 0),
     ("der", 0),
     ("host", 0),
     ("http", 0),
     ("logging", 0),
+    ("systemd", 1),
     ("store", 1),
     ("auth", 2),
     ("registry", 2),
