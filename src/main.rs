@@ -10,7 +10,7 @@ use coracle::cli::{
 };
 use coracle::commands::{
     access, backup, cert, check, config, doctor, du, gc, reload, repo, restore, retention, serve,
-    tag, task, token, undelete, user, version,
+    status, tag, task, token, undelete, user, version,
 };
 use coracle::config::{ConfigError, Effective, Settings};
 use coracle::exit::Exit;
@@ -97,6 +97,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Command::Reload(args) => Ok(reload::run(&cli.sources().data_folder()?, args.json)?),
+        Command::Status(args) => done(status::run(&folder_settings(cli)?, args)),
         Command::Check(args) => run_check(cli, args),
         Command::Backup(args) => run_backup(cli, args),
         Command::Gc(args) => run_gc(cli, args),

@@ -4,8 +4,10 @@
 //! serve. Nothing here prints or decides a rule.
 
 mod auth;
+mod control;
 mod error;
 mod figures;
+mod ops;
 pub mod reload;
 mod service;
 mod serving;
@@ -17,7 +19,6 @@ mod watchdog;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::control::Control;
 use crate::api::jobs::{Jobs, Room, gc, relief, sweep};
 use crate::api::policy_jobs::{Intervals, PolicyJobs};
 use crate::api::scrub::{ScrubOptions, Scrubber};
@@ -27,6 +28,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::tls::Tls;
 use crate::http::{Handed, Handler, Request, Response, Scheme, Server};
+use crate::metrics::Metrics;
 use crate::registry::{self, Registry};
 use crate::store::ErrorKind;
 use crate::store::folder::FolderLock;
@@ -35,7 +37,6 @@ use crate::store::layout::Layout;
 pub use error::{Error, is_locked};
 use reload::{Configured, Part, Reloader};
 pub use service::Service;
-use serving::ControlServer;
 pub use serving::{Serving, write_ready_file};
 pub use sockets::Sockets;
 use store::{open_blobs, open_catalog, open_space};
@@ -84,13 +85,16 @@ impl Coracle {
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
         // First: on a full disk it makes the room in which the others are opened.
         let space = open_space(&settings, layout.as_ref())?;
-        let blobs = open_blobs(&settings, layout.as_ref(), &space)?;
-        let catalog = open_catalog(&settings, layout.as_ref(), &clock, &blobs, &space)?;
+        let metrics = Arc::new(Metrics::default());
+        let blobs = open_blobs(&settings, layout.as_ref(), &space, &metrics)?;
+        let catalog = open_catalog(&settings, layout.as_ref(), &clock, &blobs, &space, &metrics)?;
         let catalog = Arc::new(catalog);
         let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
         put_in_force(&registry, &settings)?;
-        let registry = Arc::new(registry.with_space(space));
-        let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
+        let registry = registry.with_space(space).with_metrics(metrics);
+        let registry = Arc::new(registry);
+        let logins = &registry.metrics().logins;
+        let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock, logins)?;
         let auth = Arc::new(auth);
         let options = api_options(&settings);
         let mut api = Api::new(Arc::clone(&registry), Arc::clone(&auth), options);
@@ -151,18 +155,24 @@ impl Coracle {
         // Here and not where the store is opened: commands that look at it need no certificate.
         let tls = tls::open(&self.settings, &self.clock)?;
         if let Some(tls) = &tls {
-            self.api.tell_of(Arc::clone(tls));
+            self.api.vitals().tell_of_tls(Arc::clone(tls));
         }
         let server = self.bind_server(host.sockets.serve, tls.as_ref())?;
-        sockets::refuse_ops(&host.sockets.ops)?;
+        let ops = ops::bind(
+            &self.settings,
+            &server,
+            self.api.vitals(),
+            tls.as_ref(),
+            host.sockets.ops,
+        )?;
         let format = self.settings.log.format;
         let mut parts = reload::parts(&self.registry, &self.auth, tls.clone(), format);
         parts.extend(host.parts);
         let reload = Reloader::new(host.configured, parts, host.service.clone());
         let reload = Arc::new(reload);
-        let control = self.control(&reload);
         let path = self.layout.as_ref().map(Layout::control);
-        let control = ControlServer::bind(path, host.sockets.control, control)?;
+        let vitals = self.api.vitals();
+        let control = control::bind(path, host.sockets.control, vitals, &reload)?;
         self.registry.space().keep_ballast();
         let jobs = Jobs::start(self.rooms())?;
         let policy = self.start_policy()?;
@@ -179,6 +189,7 @@ impl Coracle {
         let watch = tls.as_ref().map(|tls| tls.watch(CERTIFICATES_INTERVAL));
         Ok(Serving {
             server,
+            ops,
             control,
             reload,
             service: host.service,
@@ -188,12 +199,6 @@ impl Coracle {
             _scrub: scrub.transpose()?.flatten(),
             _watch: watch.transpose()?,
         })
-    }
-
-    fn control(&self, reload: &Arc<Reloader>) -> Control {
-        let reload = Arc::clone(reload);
-        let control = Control::new(Arc::clone(&self.registry), Arc::clone(&self.auth));
-        control.with_reload(Box::new(move || reload.reload()))
     }
 
     fn bind_server(

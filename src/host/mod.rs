@@ -6,6 +6,7 @@
 pub mod limits;
 pub mod mounts;
 pub mod ports;
+pub mod process;
 pub mod users;
 
 use std::fs::File;

@@ -2,26 +2,25 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use super::Error;
 use super::reload::Reloader;
 use super::service::Service;
-use crate::api::control::Control;
 use crate::api::jobs::Jobs;
 use crate::api::policy_jobs::PolicyJobs;
 use crate::api::scrub::Scrubber;
 use crate::http::tls::TlsWatch;
-use crate::http::{Endpoint, Handed, Limits, ListenAddress, Server, ServerHandle};
+use crate::http::{Endpoint, Server, ServerHandle};
 use crate::registry::Registry;
 
 /// A registry that has its addresses.
 pub struct Serving {
     pub(super) server: Server,
-    pub(super) control: Option<ControlServer>,
+    pub(super) ops: Option<SideServer>,
+    pub(super) control: Option<SideServer>,
     pub(super) reload: Arc<Reloader>,
     pub(super) service: Option<Arc<Service>>,
     pub(super) registry: Arc<Registry>,
@@ -57,60 +56,42 @@ impl Serving {
         }
         self.server.run()?;
         drop(self.control);
+        drop(self.ops);
         Ok(())
     }
 }
 
-/// Worker threads of the control socket: one that works, one that answers meanwhile.
-const CONTROL_WORKERS_MAX: usize = 2;
-
-/// The control socket's server and its thread.
-pub(super) struct ControlServer {
+/// A server beside the registry's own, and its thread.
+pub(super) struct SideServer {
     handle: ServerHandle,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-impl ControlServer {
-    /// Serves `control` at `path`, for its owner alone, and at sockets that were handed over;
-    /// `None` where there is neither.
-    pub(super) fn bind(
-        path: Option<PathBuf>,
-        handed: Vec<Handed>,
-        control: Control,
-    ) -> io::Result<Option<Self>> {
-        if path.is_none() && handed.is_empty() {
-            return Ok(None);
-        }
-        let limits = Limits {
-            workers_max: CONTROL_WORKERS_MAX,
-            workers_min: 1,
-            ..Limits::default()
-        };
-        let handed = handed.into_iter().map(|socket| (socket, None)).collect();
-        let own: Vec<ListenAddress> = path.iter().cloned().map(ListenAddress::Unix).collect();
-        // A folder that we made is its owner's alone (0700), so the socket is too, from its first
-        // moment; in a folder that was there before, from the next line on.
-        let server = Server::bind_beside(handed, &own, limits, Arc::new(control))?;
-        if let Some(path) = path {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        }
+impl SideServer {
+    /// Runs it on a thread of this name.
+    pub(super) fn start(name: &str, server: Server) -> io::Result<Self> {
         let handle = server.handle();
         let thread = thread::Builder::new()
-            .name("control".to_owned())
+            .name(name.to_owned())
             .stack_size(256 << 10)
             .spawn(move || server.run())?;
-        Ok(Some(Self {
+        Ok(Self {
             handle,
             thread: Some(thread),
-        }))
+        })
+    }
+
+    /// Looks at it from any thread.
+    pub(super) fn handle(&self) -> ServerHandle {
+        self.handle.clone()
     }
 }
 
-impl Drop for ControlServer {
+impl Drop for SideServer {
     fn drop(&mut self) {
         self.handle.stop_now();
         if let Some(thread) = self.thread.take() {
-            // Its failure was the end of the control socket only.
+            // Its failure was its own end only.
             let _ = thread.join();
         }
     }

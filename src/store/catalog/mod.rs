@@ -53,11 +53,12 @@ mod uses;
 mod values;
 mod writer;
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
@@ -88,6 +89,7 @@ use self::writer::Writer;
 use super::space::Space;
 use super::{Error, ErrorKind, Shard};
 use crate::clock::{Clock, SystemClock};
+use crate::metrics::CatalogMetrics;
 
 /// How much a commit may lose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,6 +130,8 @@ pub struct Options<'a> {
     pub space: Arc<Space>,
     /// How long a blob that nothing uses yet is kept from the collection.
     pub blob_grace: Duration,
+    /// Where reads and commits are counted.
+    pub metrics: Arc<CatalogMetrics>,
 }
 
 impl<'a> Options<'a> {
@@ -149,6 +153,7 @@ impl<'a> Options<'a> {
             batch_max: Self::BATCH_MAX,
             space: Space::unlimited(),
             blob_grace: Self::BLOB_GRACE,
+            metrics: Arc::default(),
         }
     }
 }
@@ -169,6 +174,9 @@ pub struct Catalog {
     ending: Arc<AtomicBool>,
     /// Whether the log is being folded in; `None` where there is no log.
     folds: Option<Arc<AtomicBool>>,
+    metrics: Arc<CatalogMetrics>,
+    /// The database file and its log; `None` in memory.
+    files: Option<[PathBuf; 2]>,
     /// The last to go.
     _index: Option<IndexFile>,
     clock: Arc<dyn Clock>,
@@ -186,12 +194,11 @@ impl Catalog {
         let connection = connection::open_writer(&place, options.durability)?;
         let index = index_file::hold(&place, &connection)?;
         let in_memory = matches!(place, Place::Memory(_));
-        let folding = if in_memory {
-            None
-        } else {
-            let own = connection::open_for_folding(&place, options.durability)?;
-            Some(Folding::start(own)?)
-        };
+        let folding = (!in_memory)
+            .then(|| connection::open_for_folding(&place, options.durability))
+            .transpose()?
+            .map(|own| Folding::start(own, Arc::clone(&options.metrics)))
+            .transpose()?;
         let folds = folding
             .as_ref()
             .map(|folding| Arc::clone(folding.at_work()));
@@ -208,13 +215,19 @@ impl Catalog {
             sync_shards,
             gate: gate.clone(),
             batch_max: options.batch_max,
-            log_file: LogFile::new(folding, Arc::clone(&options.space)),
+            log_file: LogFile::new(
+                folding,
+                Arc::clone(&options.space),
+                Arc::clone(&options.metrics),
+                options.durability,
+            ),
             space: options.space,
             durability: options.durability,
             blob_grace: options.blob_grace,
             unclear: Arc::clone(&unclear),
             written: Arc::clone(&written),
             ending: Arc::clone(&ending),
+            metrics: Arc::clone(&options.metrics),
         };
         let (ways, incoming) = incoming::ways(options.queue_max);
         let (end, ended) = bounded(1);
@@ -226,6 +239,7 @@ impl Catalog {
             })
             .map_err(|error| Error::io("starting", "the catalog's writer", error))?;
         Ok(Self {
+            files: place.files(),
             readers: Readers::new(place, gate),
             ways: RwLock::new(Some(ways)),
             ended,
@@ -234,6 +248,7 @@ impl Catalog {
             written,
             ending,
             folds,
+            metrics: options.metrics,
             _index: index,
             clock: options.clock,
         })
@@ -260,7 +275,7 @@ impl Catalog {
         work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.wait_for_ending_tags();
-        self.readers.read(work)
+        self.read_at_once(work)
     }
 
     /// The same without ever waiting for the writer: for accounts, and for what clients pull.
@@ -272,7 +287,12 @@ impl Catalog {
         &self,
         work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.readers.read(work)
+        let started = Instant::now();
+        let outcome = self.readers.read(work);
+        self.metrics
+            .read_seconds
+            .observe_duration(started.elapsed());
+        outcome
     }
 
     /// Until the writer has taken them away, as it does first. When it cannot (the disk is full),
@@ -327,6 +347,7 @@ impl Catalog {
         E: From<Error> + Send + 'static,
     {
         gate::may_write()?;
+        let started = Instant::now();
         let (job, answer) = job(work);
         let ways = self.ways.read().unwrap_or_else(PoisonError::into_inner);
         let sent = ways.as_ref().is_some_and(|ways| ways.send(job, patiently));
@@ -334,7 +355,24 @@ impl Catalog {
         if !sent {
             return Err(closed().into());
         }
-        answer.recv().unwrap_or_else(|_| Err(closed().into()))
+        let answer = answer.recv().unwrap_or_else(|_| Err(closed().into()));
+        self.metrics
+            .write_seconds
+            .observe_duration(started.elapsed());
+        answer
+    }
+
+    /// What is counted of it.
+    pub const fn metrics(&self) -> &Arc<CatalogMetrics> {
+        &self.metrics
+    }
+
+    /// Lengths of the database file and of its log, in bytes; `None` in memory.
+    pub fn file_bytes(&self) -> Option<[u64; 2]> {
+        let length = |path: &PathBuf| fs::metadata(path).map_or(0, |file| file.len());
+        self.files
+            .as_ref()
+            .map(|files| files.each_ref().map(length))
     }
 
     /// Whether the last commit failed in a way that leaves open if a restart would find it done: a

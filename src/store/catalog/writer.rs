@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -24,6 +24,7 @@ use super::readers::run;
 use super::transaction::WriteTx;
 use super::{Durability, SyncShards};
 use crate::clock::Clock;
+use crate::metrics::CatalogMetrics;
 use crate::store::space::Space;
 use crate::store::{Error, ErrorKind, Shard};
 
@@ -47,6 +48,7 @@ pub(super) struct Writer {
     pub(super) written: Arc<AtomicU64>,
     /// Whether there may be tags to be taken away before anything else is written.
     pub(super) ending: Arc<AtomicBool>,
+    pub(super) metrics: Arc<CatalogMetrics>,
 }
 
 /// What one transaction holds.
@@ -87,13 +89,14 @@ impl Writer {
     }
 
     fn batch(&mut self, first: Box<dyn Job>, incoming: &mut Incoming) {
+        let begun = Instant::now();
         let mut batch = Batch::default();
         self.log_file.see_to_room();
         let stay = self.gate.as_ref().map(|gate| gate.exclusive());
         let result = match self.end_tags() {
             Ok(()) => self
                 .run_waiting(&mut batch, first, incoming)
-                .and_then(|()| self.commit(&batch)),
+                .and_then(|()| self.commit_timed(&batch)),
             Err(failure) => {
                 batch.jobs.push(first);
                 Err(failure)
@@ -107,6 +110,8 @@ impl Writer {
         drop(stay);
         self.written
             .fetch_add(batch.jobs.len() as u64, Ordering::Relaxed);
+        self.metrics.batch.observe(batch.jobs.len() as u64);
+        self.metrics.batch_seconds.observe_duration(begun.elapsed());
         for job in batch.jobs {
             job.answer(result.as_ref().err());
         }
@@ -220,6 +225,15 @@ impl Writer {
         Ok(succeeded)
     }
 
+    fn commit_timed(&self, batch: &Batch) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let committed = self.commit(batch);
+        self.metrics
+            .commit_seconds
+            .observe_duration(begun.elapsed());
+        committed
+    }
+
     fn commit(&self, batch: &Batch) -> Result<(), Failure> {
         if !batch.shards.is_empty() {
             let shards: Vec<Shard> = batch.shards.iter().copied().collect();
@@ -236,6 +250,9 @@ impl Writer {
         }
         let committed = run(&self.connection, "COMMIT");
         self.unclear.store(committed.is_err(), Ordering::Release);
+        if committed.is_err() {
+            self.metrics.commits_failed.add_one();
+        }
         committed.map_err(|error| Failure::sqlite("committing to", &error))
     }
 
