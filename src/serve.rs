@@ -19,7 +19,6 @@ mod watchdog;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::control::Control;
 use crate::api::jobs::{Jobs, Room, gc, relief, sweep};
 use crate::api::policy_jobs::{Intervals, PolicyJobs};
 use crate::api::scrub::{ScrubOptions, Scrubber};
@@ -170,9 +169,9 @@ impl Coracle {
         parts.extend(host.parts);
         let reload = Reloader::new(host.configured, parts, host.service.clone());
         let reload = Arc::new(reload);
-        let handler = self.control(&reload);
         let path = self.layout.as_ref().map(Layout::control);
-        let control = control::bind(path, host.sockets.control, handler)?;
+        let vitals = self.api.vitals();
+        let control = control::bind(path, host.sockets.control, vitals, &reload)?;
         self.registry.space().keep_ballast();
         let jobs = Jobs::start(self.rooms())?;
         let policy = self.start_policy()?;
@@ -199,12 +198,6 @@ impl Coracle {
             _scrub: scrub.transpose()?.flatten(),
             _watch: watch.transpose()?,
         })
-    }
-
-    fn control(&self, reload: &Arc<Reloader>) -> Control {
-        let reload = Arc::clone(reload);
-        let control = Control::new(Arc::clone(self.api.vitals()));
-        control.with_reload(Box::new(move || reload.reload()))
     }
 
     fn bind_server(

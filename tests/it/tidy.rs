@@ -66,7 +66,7 @@ const PLACES: [(&[&str], &[&str], &str); 7] = [
             // Certificates and keys that were just made.
             "src/commands/cert.rs",
             // Opening the folder is part of wiring.
-            "src/serve.rs",
+            "src/serve/control.rs",
             "src/serve/serving.rs",
             // The keys of a token server, which its operator names.
             "src/auth/jwt/trust.rs",

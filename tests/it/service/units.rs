@@ -1,5 +1,5 @@
-//! The unit files: what systemd's own tools make of them, and that the program understands what they
-//! have it run.
+//! The unit files: what systemd's own tools make of them, and that the program understands what
+//! they have it run.
 
 use crate::clients::require;
 use crate::support::program::run;
