@@ -8,6 +8,7 @@ mod error;
 mod serving;
 mod store;
 mod tls;
+mod webhooks;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -33,6 +34,7 @@ pub use error::{Error, is_locked};
 use serving::{ControlServer, reload_hooks};
 pub use serving::{ReloadHook, Reloader, Serving, write_ready_file};
 use store::{open_blobs, open_catalog, open_space};
+pub use webhooks::reload_webhooks;
 
 /// Worker threads of the control socket: one that works, one that answers meanwhile.
 const CONTROL_WORKERS_MAX: usize = 2;
@@ -73,6 +75,7 @@ impl Coracle {
         let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
         put_in_force(&registry, &settings)?;
         let registry = Arc::new(registry.with_space(space));
+        webhooks::listen(&settings, &registry);
         let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
         let auth = Arc::new(auth);
         let options = api_options(&settings);
@@ -138,6 +141,8 @@ impl Coracle {
             limits,
             handler,
         )?;
+        let endpoints = server.local_endpoints();
+        let notifier = webhooks::start(&self.settings, &self.registry, &endpoints)?;
         let control = self
             .layout
             .as_ref()
@@ -165,6 +170,7 @@ impl Coracle {
             _policy: policy,
             _scrub: scrub.transpose()?.flatten(),
             _watch: watch.transpose()?,
+            notifier,
         })
     }
 

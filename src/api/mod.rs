@@ -19,6 +19,7 @@ pub mod jobs;
 pub mod limiter;
 mod lists;
 mod manifests;
+mod origin;
 pub mod owners;
 pub mod policy_jobs;
 mod query;
@@ -129,7 +130,12 @@ impl Api {
         self
     }
 
-    fn dispatch(&self, request: &mut Request<'_>, known: &mut Known) -> Result<Response, Failure> {
+    fn dispatch(
+        &self,
+        request: &mut Request<'_>,
+        id: &str,
+        known: &mut Known,
+    ) -> Result<Response, Failure> {
         self.limiter.client(request.peer.client())?;
         let route = Route::parse(request.method, &request.path);
         let caller = access::admit(self, request, route.as_ref(), &mut known.actor)?;
@@ -138,6 +144,7 @@ impl Api {
         }
         let route = route?;
         let event = Audited::of(&route);
+        let _origin = origin::begin(self, request, id, caller.name());
         let response = self.answer(request, route, &caller)?;
         if let Some(event) = event {
             let is_mount = Query::new(request.query.as_deref()).get("mount").is_some();
@@ -195,7 +202,7 @@ impl Handler for Api {
         let _audited = AuditedRequest::begin(&id, client);
         let mut known = Known::default();
         let response = self
-            .dispatch(request, &mut known)
+            .dispatch(request, &id, &mut known)
             .unwrap_or_else(|failure| {
                 audited::refused(known.actor.as_deref(), &failure);
                 error::render(&failure, &id)

@@ -11,8 +11,9 @@ use signal_hook::iterator::Signals;
 use crate::auth::Authenticator;
 use crate::config::{Settings, Sources};
 use crate::http::{Endpoint, ListenAddress, ServerHandle};
+use crate::notify::Notifier;
 use crate::registry::{Registry, policy};
-use crate::serve::{Coracle, Error, Reloader, write_ready_file};
+use crate::serve::{Coracle, Error, Reloader, reload_webhooks, write_ready_file};
 
 /// Whether a stop was asked for; a second signal stops at once.
 static STOPPING: AtomicBool = AtomicBool::new(false);
@@ -30,6 +31,7 @@ pub fn run(sources: &Sources, settings: Settings) -> Result<(), Error> {
         sources: sources.clone(),
         auth: Arc::clone(coracle.auth()),
         registry: Arc::clone(coracle.registry()),
+        notifier: Arc::clone(serving.notifier()),
     };
     watch_signals(serving.handle(), serving.reloader(), rules)?;
     let endpoints = serving.endpoints();
@@ -82,6 +84,7 @@ struct Rules {
     sources: Sources,
     auth: Arc<Authenticator>,
     registry: Arc<Registry>,
+    notifier: Arc<Notifier>,
 }
 
 impl Rules {
@@ -90,10 +93,18 @@ impl Rules {
         match Settings::load(&self.sources) {
             Ok(settings) => {
                 log::info!("{} access rules are in force", settings.access.len());
+                self.set_webhooks(&settings);
                 self.auth.set_rules(settings.access);
                 self.set_policy(settings.policy);
             }
             Err(error) => log::error!("the rules stay as they were: {error}"),
+        }
+    }
+
+    fn set_webhooks(&self, settings: &Settings) {
+        match reload_webhooks(&self.notifier, settings) {
+            Ok(()) => log::info!("{} webhooks are in force", settings.endpoints.len()),
+            Err(error) => log::error!("the webhooks stay as they were: {error}"),
         }
     }
 

@@ -26,6 +26,7 @@ mod tables;
 mod tests;
 mod typed;
 mod value;
+mod webhook;
 
 pub use error::{ConfigError, Origin, Problem};
 pub use key::{Bounds, Key, Kind};
@@ -34,6 +35,6 @@ pub use number::{format_bytes, format_seconds, parse_bytes, parse_seconds};
 pub use render::{default_toml, markdown_table};
 pub use settings::{
     Auth, Delete, Housekeeping, KEYS, Limits, Listing, Log, Manifests, Referrers, Server, Settings,
-    Storage, Tls, Token, Uploads,
+    Storage, Tls, Token, Uploads, Webhooks,
 };
 pub use value::Value;

@@ -10,6 +10,7 @@ pub mod blobs;
 pub mod check;
 pub mod copies;
 mod error;
+pub mod events;
 pub mod gc;
 pub mod history;
 mod immutable;
@@ -39,6 +40,7 @@ pub use error::Error;
 pub use progress::{Counted, Progress, Tell};
 
 use self::ages::ClockWatch;
+use self::events::Events;
 use self::leases::Leases;
 use self::policy::Rules;
 use self::pulls::Pulls;
@@ -109,6 +111,7 @@ pub struct Registry {
     options: Options,
     policy: RwLock<Arc<Rules>>,
     pulls: Pulls,
+    events: Arc<Events>,
 }
 
 /// What a row takes in the catalog beyond the content that it holds, with its indexes, in bytes.
@@ -137,6 +140,9 @@ impl Registry {
     pub fn new(catalog: Arc<Catalog>, blobs: Arc<dyn BlobStore>, options: Options) -> Self {
         let pulls = Pulls::new(Arc::clone(catalog.clock()));
         let clock = Arc::clone(catalog.clock());
+        let events = Arc::new(Events::default());
+        let heard = Arc::clone(&events);
+        catalog.ring(Box::new(move |_| heard.ring()));
         let all_until = clock.steady() + options.start_wait;
         Self {
             catalog,
@@ -152,6 +158,7 @@ impl Registry {
             options,
             policy: RwLock::default(),
             pulls,
+            events,
         }
     }
 

@@ -13,6 +13,7 @@ use crate::api::scrub::Scrubber;
 use crate::auth::Authenticator;
 use crate::http::tls::{Tls, TlsWatch};
 use crate::http::{Endpoint, Server, ServerHandle};
+use crate::notify::Notifier;
 
 /// Something that is done anew when the process is told to (SIGHUP). It logs how that went.
 pub type ReloadHook = Box<dyn Fn() + Send + Sync>;
@@ -26,6 +27,7 @@ pub struct Serving {
     pub(super) _policy: PolicyJobs,
     pub(super) _scrub: Option<Scrubber>,
     pub(super) _watch: Option<TlsWatch>,
+    pub(super) notifier: Arc<Notifier>,
 }
 
 /// Makes a registry that serves look at its files again, from any thread.
@@ -52,6 +54,11 @@ impl Serving {
         Reloader(Arc::clone(&self.reload))
     }
 
+    /// Who delivers to webhooks.
+    pub const fn notifier(&self) -> &Arc<Notifier> {
+        &self.notifier
+    }
+
     /// Stops it, from any thread.
     pub fn handle(&self) -> ServerHandle {
         self.server.handle()
@@ -64,6 +71,7 @@ impl Serving {
     pub fn run(self) -> Result<(), Error> {
         self.server.run()?;
         drop(self.control);
+        self.notifier.stop();
         Ok(())
     }
 }

@@ -6,8 +6,8 @@
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
 //! `uses`, `manifest`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
-//! `collect`, `overview`, `usage`, `total`, `scrub`, `quota`, `retention`, `pull`, `account`,
-//! `machine_token` (what can be asked and changed), [`transaction`] (the views they are asked
+//! `collect`, `overview`, `usage`, `total`, `scrub`, `quota`, `retention`, `pull`, `outbox`,
+//! `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are asked
 //! through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
 //! `index_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`, `failure`.
 
@@ -27,6 +27,7 @@ mod log_file;
 mod loose;
 mod machine_token;
 mod manifest;
+mod outbox;
 mod overview;
 mod past;
 mod pull;
@@ -52,7 +53,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
@@ -69,6 +70,9 @@ use self::index_file::IndexFile;
 use self::job::{Job, closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
+pub use self::outbox::{
+    Change, ChangeAction, ChangeTarget, Cursor, EndpointRow, OutboxRow, Replay,
+};
 pub use self::overview::{PastRow, RepositoryRow, TagRow};
 pub use self::pull::PullCount;
 use self::readers::Readers;
@@ -98,6 +102,10 @@ pub enum Durability {
 /// What the writer calls, with every shard touched by the transaction, just before it commits. An
 /// error rolls the transaction back and fails everyone in it.
 pub type SyncShards = Box<dyn Fn(&[Shard]) -> Result<(), Error> + Send>;
+
+/// What the writer calls after a commit that added to the outbox, with the last row of it. It must
+/// not wait.
+pub type Bell = Box<dyn Fn(i64) + Send + Sync>;
 
 /// Where the catalog lives.
 #[derive(Clone, Copy, Debug)]
@@ -161,6 +169,8 @@ pub struct Catalog {
     unclear: Arc<AtomicBool>,
     /// Closures that the writer has run.
     written: Arc<AtomicU64>,
+    /// Who is told that there is something new in the outbox.
+    bell: Arc<OnceLock<Bell>>,
     /// Whether the log is being folded in; `None` where there is no log.
     folds: Option<Arc<AtomicBool>>,
     /// The last to go.
@@ -192,6 +202,7 @@ impl Catalog {
         let gate = in_memory.then(|| Arc::new(Gate::default()));
         let unclear = Arc::new(AtomicBool::new(false));
         let written = Arc::new(AtomicU64::new(0));
+        let bell = Arc::new(OnceLock::new());
         let writer = Writer {
             connection,
             clock: Arc::clone(&options.clock),
@@ -204,6 +215,7 @@ impl Catalog {
             blob_grace: options.blob_grace,
             unclear: Arc::clone(&unclear),
             written: Arc::clone(&written),
+            bell: Arc::clone(&bell),
         };
         // At least one: a queue without room would hold nobody while the writer is busy.
         let (sender, queue) = bounded(options.queue_max.max(1));
@@ -222,6 +234,7 @@ impl Catalog {
             thread: Mutex::new(Some(thread)),
             unclear,
             written,
+            bell,
             folds,
             _index: index,
             clock: options.clock,
@@ -285,6 +298,12 @@ impl Catalog {
     /// too.
     pub fn writes(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
+    }
+
+    /// Has `bell` called after each commit that added to the outbox. Only the first one is.
+    pub fn ring(&self, bell: Bell) {
+        // One is enough: whoever opens the registry is the one to deliver.
+        let _ = self.bell.set(bell);
     }
 
     /// Whether the write-ahead log is being folded in at this moment. The writer waits for that

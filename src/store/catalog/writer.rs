@@ -9,8 +9,8 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
@@ -22,7 +22,7 @@ use super::job::{Job, panicked};
 use super::log_file::LogFile;
 use super::readers::run;
 use super::transaction::WriteTx;
-use super::{Durability, SyncShards};
+use super::{Bell, Durability, SyncShards};
 use crate::clock::Clock;
 use crate::store::space::Space;
 use crate::store::{Error, ErrorKind, Shard};
@@ -45,6 +45,8 @@ pub(super) struct Writer {
     pub(super) unclear: Arc<AtomicBool>,
     /// Closures that were run.
     pub(super) written: Arc<AtomicU64>,
+    /// Who is told of what is new in the outbox.
+    pub(super) bell: Arc<OnceLock<Bell>>,
 }
 
 /// What one transaction holds.
@@ -56,6 +58,8 @@ struct Batch {
     kept: usize,
     /// Bytes of content that they wrote.
     bytes: usize,
+    /// The last row that they added to the outbox; 0 for none.
+    outbox: i64,
 }
 
 impl Writer {
@@ -101,6 +105,12 @@ impl Writer {
         for job in batch.jobs {
             job.answer(result.as_ref().err());
         }
+        if batch.outbox > 0
+            && result.is_ok()
+            && let Some(bell) = self.bell.get()
+        {
+            bell(batch.outbox);
+        }
         self.log_file.tend(&self.connection);
     }
 
@@ -120,6 +130,7 @@ impl Writer {
                 batch.kept += 1;
                 batch.shards.extend(transaction.shards);
                 batch.bytes += transaction.bytes;
+                batch.outbox = batch.outbox.max(transaction.outbox);
             }
             let room = batch.jobs.len() < self.batch_max && batch.bytes < BATCH_BYTES_MAX;
             next = room.then(|| queue.try_recv().ok()).flatten();
