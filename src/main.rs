@@ -9,8 +9,8 @@ use coracle::cli::{
     ExplainArgs, GcArgs, RestoreArgs,
 };
 use coracle::commands::{
-    access, backup, cert, check, config, du, gc, repo, restore, retention, serve, tag, task, token,
-    undelete, user, version,
+    access, backup, cert, check, config, du, events, gc, repo, restore, retention, serve, tag,
+    task, token, undelete, user, version,
 };
 use coracle::config::{ConfigError, Settings};
 use coracle::exit::Exit;
@@ -104,6 +104,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Repo { command } => done(repo::run(store_settings(cli)?, command)),
         Command::Tag { command } => done(tag::run(store_settings(cli)?, command)),
         Command::Undelete(args) => done(undelete::run(store_settings(cli)?, args)),
+        Command::Events { command } => done(events::run(store_settings(cli)?, command)),
         Command::Du(args) => done(du::run(store_settings(cli)?, args)),
         Command::User { command } => {
             user::run(quiet_settings(cli)?, command)?;

@@ -25,6 +25,7 @@ use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server};
+use crate::notify::Notifier;
 use crate::registry::{self, Registry};
 use crate::store::ErrorKind;
 use crate::store::folder::FolderLock;
@@ -146,7 +147,7 @@ impl Coracle {
         let control = self
             .layout
             .as_ref()
-            .map(|layout| self.bind_control(layout))
+            .map(|layout| self.bind_control(layout, &notifier))
             .transpose()?;
         self.registry.space().keep_ballast();
         let jobs = Jobs::start(self.rooms())?;
@@ -229,10 +230,15 @@ impl Coracle {
         rooms
     }
 
-    fn bind_control(&self, layout: &Layout) -> Result<ControlServer, Error> {
+    fn bind_control(
+        &self,
+        layout: &Layout,
+        notifier: &Arc<Notifier>,
+    ) -> Result<ControlServer, Error> {
         let handler = Arc::new(Control::new(
             Arc::clone(&self.registry),
             Arc::clone(&self.auth),
+            Arc::clone(notifier),
         ));
         let limits = Limits {
             workers_max: CONTROL_WORKERS_MAX,

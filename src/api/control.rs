@@ -4,7 +4,7 @@
 //! Long tasks are started and followed under their names (`control_tasks`): `/check`,
 //! `/backup`, `/gc`, `/retention`.
 //! `POST /accounts` does something to accounts (`control_accounts`), `POST /registry` to
-//! repositories and tags (`control_registry`).
+//! repositories and tags (`control_registry`), `POST /events` to webhooks (`control_events`).
 
 use std::sync::Arc;
 
@@ -12,11 +12,12 @@ use serde::Deserialize;
 
 use super::control_tasks::Task;
 use super::respond::json_body;
-use super::{control_accounts, control_registry};
+use super::{control_accounts, control_events, control_registry};
 use crate::auth::action::ActionError;
 use crate::auth::explain::Question;
 use crate::auth::{Authenticator, Subject};
 use crate::http::{Handler, Method, Request, Response};
+use crate::notify::Notifier;
 use crate::oci::RepositoryNameError;
 use crate::registry::Registry;
 use crate::registry::retention::RetentionOptions;
@@ -55,16 +56,18 @@ impl Asked {
 pub struct Control {
     registry: Arc<Registry>,
     auth: Arc<Authenticator>,
+    notifier: Arc<Notifier>,
     tasks: Vec<Task>,
 }
 
 impl Control {
-    /// Serves `registry`, its accounts and its rules.
-    pub fn new(registry: Arc<Registry>, auth: Arc<Authenticator>) -> Self {
+    /// Serves `registry`, its accounts, its rules and its webhooks.
+    pub fn new(registry: Arc<Registry>, auth: Arc<Authenticator>, notifier: Arc<Notifier>) -> Self {
         let tasks = tasks(&registry);
         Self {
             registry,
             auth,
+            notifier,
             tasks,
         }
     }
@@ -112,6 +115,7 @@ impl Handler for Control {
                 control_accounts::run(self.auth.logins().map(Arc::as_ref), request)
             }
             (Method::Post, "/registry") => control_registry::run(&self.registry, request),
+            (Method::Post, "/events") => control_events::run(&self.notifier, request),
             (Method::Post, "/access/explain") => self.explain(request),
             _ => refuse(
                 404,

@@ -9,6 +9,7 @@ mod blobs;
 mod challenge;
 pub mod control;
 pub mod control_accounts;
+mod control_events;
 mod control_registry;
 pub mod control_tasks;
 mod credentials;

@@ -7,6 +7,7 @@ pub mod cert;
 pub mod check;
 pub mod config;
 pub mod du;
+pub mod events;
 pub mod gc;
 mod prompt;
 pub mod repo;

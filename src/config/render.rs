@@ -98,8 +98,8 @@ impl Effective {
 
     /// The effective values as JSON: an object a section; for each key `value` (numbers in the
     /// key's unit), `from` (`default`, `file`, `environment`, `flag`) and `where`. `access`,
-    /// `retention`, `quota`, `immutable` and `webhook` are lists of tables, each with its keys (bytes are a
-    /// number) and its `where`.
+    /// `retention`, `quota`, `immutable` and `webhook` are lists of tables, each with its keys
+    /// (bytes are a number) and its `where`.
     pub fn to_json(&self) -> serde_json::Value {
         let sections = SECTIONS.iter().map(|(section, _)| {
             let keys = self.section(section).map(|(key, value, origin)| {

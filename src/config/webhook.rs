@@ -1,5 +1,7 @@
 //! `[[webhook]]` tables: who is told of what happens, and how. Their meaning is in `notify`.
 
+mod show;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,11 +10,13 @@ use toml::de::DeValue;
 
 use super::error::Problem;
 use super::file::Lines;
-use super::tables::{Entry, Kind, Reader, Shown};
+use super::tables::{Kind, Reader};
 use crate::notify::{Address, Backoff, ENDPOINTS_MAX, Endpoint, EventsMediaType, Hidden, Secret};
 use crate::oci::{Glob, MediaType};
 use crate::registry::events::Filter;
 use crate::store::catalog::ChangeAction;
+pub(super) use show::show;
+use show::written;
 
 /// These tables.
 pub(super) const KIND: Kind = Kind {
@@ -48,14 +52,14 @@ pub(super) const KIND: Kind = Kind {
 
 const EXAMPLE: &str = "\
 # Webhooks: who is told of pushes, mounts and deletes, in the form of Distribution's notifications.
-# What is for a webhook is written down with the change itself and delivered at least once, in order.
-# `coracle events list` tells how it stands with them.
+# What is for a webhook is written down with the change itself and delivered at least once, in
+# order. `coracle events list` tells how it stands with them.
 #
 # [[webhook]]
 # name = \"ci\"
 # url = \"https://ci.example/hooks/registry\"  # http:// or https://
-# headers = { Authorization = \"Bearer …\" }
-# secret = \"…\"                # signs bodies: X-Coracle-Signature-256; or secret_file, a path
+# headers = { Authorization = \"Bearer TOKEN\" }
+# secret = \"a long text\"      # signs bodies: X-Coracle-Signature-256; or secret_file, a path
 # actions = [\"push\", \"delete\"] # push, mount, delete; all of them without
 # repositories = [\"team/**\"]   # all of them without
 # ignore_actions = [\"mount\"]
@@ -63,7 +67,7 @@ const EXAMPLE: &str = "\
 # include_references = false   # what a manifest refers to
 # pull = false                 # pulls too, from memory: not all of them may arrive
 # pull_head = true             # with pull: pulls by HEAD, which fetch nothing
-# media_type = \"application/vnd.docker.distribution.events.v2+json\"  # or v1, of Distribution 2.8
+# media_type = \"application/vnd.docker.distribution.events.v2+json\"  # or …v1+json
 # batch_max = 1                # the most events in one delivery
 # batch_wait = \"0s\"            # how long an event may wait for others to go with it
 # timeout = \"5s\"               # of a delivery as a whole
@@ -136,7 +140,6 @@ pub(super) fn read(
 
 fn endpoint(table: &mut Reader<'_>) -> Endpoint {
     let url = required(table, "url", Address::parse);
-    let pull = table.switch("pull").unwrap_or(false);
     let endpoint = Endpoint {
         name: required(table, "name", name).unwrap_or_default(),
         // A table with a mistake is left out, whatever stands here.
@@ -152,7 +155,7 @@ fn endpoint(table: &mut Reader<'_>) -> Endpoint {
         batch_max: count(table, "batch_max", 1000).unwrap_or(1),
         batch_wait: span(table, "batch_wait", 0, 3_600_000).unwrap_or_default(),
         secret: secret(table),
-        pull,
+        pull: table.switch("pull").unwrap_or(false),
         pull_head: table.switch("pull_head").unwrap_or(true),
         include_references: table.switch("include_references").unwrap_or(false),
         age_max: span(table, "age_max", 60_000, 3_650 * 86_400_000).unwrap_or(AGE_MAX),
@@ -163,13 +166,6 @@ fn endpoint(table: &mut Reader<'_>) -> Endpoint {
         proxy: table.text("proxy", proxy),
         origin: table.origin(),
     };
-    if table.has("pull_head") && !pull {
-        table.problem("goes with pull = true".to_owned(), "pull_head");
-    }
-    if table.has("batch_wait") && endpoint.batch_max == 1 {
-        let why = "waits for nothing: set batch_max to more than 1";
-        table.problem(why.to_owned(), "batch_wait");
-    }
     if endpoint.authorities.is_some() && table.has("url") && !endpoint.url.is_tls() {
         let why = "are of no use: the address does not begin with https://";
         table.problem(why.to_owned(), "authorities");
@@ -282,15 +278,6 @@ fn action(text: &str) -> Result<ChangeAction, String> {
     }
 }
 
-const fn action_word(action: ChangeAction) -> &'static str {
-    match action {
-        ChangeAction::Push => "push",
-        ChangeAction::Mount => "mount",
-        ChangeAction::Delete => "delete",
-        ChangeAction::Pull => "pull",
-    }
-}
-
 /// A header field: a name that a client may choose, and a value that is one line of ASCII.
 fn header(name: &str, value: &str) -> Result<(String, Hidden), String> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -334,86 +321,6 @@ fn span(table: &mut Reader<'_>, key: &str, min: u64, max: u64) -> Option<Duratio
             Some(number) => Ok(Duration::from_millis(number)),
         }
     })
-}
-
-/// A time in the largest unit that divides it.
-fn written(time: Duration) -> String {
-    let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let fits = |(_, each): &&(&str, u64)| ms != 0 && ms.is_multiple_of(*each);
-    let found = UNITS.iter().skip(1).find(fits);
-    match found {
-        Some((unit, each)) => format!("{}{unit}", ms / each),
-        None if ms == 0 => "0s".to_owned(),
-        None => format!("{ms}ms"),
-    }
-}
-
-/// What is shown of what is hidden.
-const HIDDEN: &str = "(hidden)";
-
-/// A webhook as it is shown: without secrets.
-pub(super) fn show(endpoint: &Endpoint) -> Shown {
-    let hidden = || Entry::Text(HIDDEN.to_owned());
-    let text = |text: String| Entry::Text(text);
-    let time = |time: Duration| Entry::Text(written(time));
-    let path = |path: &PathBuf| Entry::Text(path.display().to_string());
-    let words = |actions: &[ChangeAction]| {
-        let words: Vec<_> = actions.iter().copied().map(action_word).collect();
-        (!words.is_empty()).then(|| Entry::texts(&words))
-    };
-    let filter = &endpoint.filter;
-    let types = &filter.ignore_media_types;
-    let headers = endpoint.headers.iter();
-    let headers: Vec<_> = headers
-        .map(|(name, _)| (name.clone(), HIDDEN.to_owned()))
-        .collect();
-    let (secret, secret_file) = match &endpoint.secret {
-        Some(Secret::Text(_)) => (Some(hidden()), None),
-        Some(Secret::File(file)) => (None, Some(path(file))),
-        None => (None, None),
-    };
-    let globs = &filter.repositories;
-    let entries = [
-        Some(("name", text(endpoint.name.clone()))),
-        Some(("url", text(endpoint.url.to_string()))),
-        (!headers.is_empty()).then_some(("headers", Entry::Fields(headers))),
-        secret.map(|own| ("secret", own)),
-        secret_file.map(|own| ("secret_file", own)),
-        words(&filter.actions).map(|own| ("actions", own)),
-        (!globs.is_empty()).then(|| ("repositories", Entry::texts(globs))),
-        words(&filter.ignore_actions).map(|own| ("ignore_actions", own)),
-        (!types.is_empty()).then(|| ("ignore_media_types", Entry::texts(types))),
-        Some((
-            "include_references",
-            Entry::Switch(endpoint.include_references),
-        )),
-        Some(("pull", Entry::Switch(endpoint.pull))),
-        endpoint
-            .pull
-            .then_some(("pull_head", Entry::Switch(endpoint.pull_head))),
-        Some(("media_type", text(endpoint.media_type.as_str().to_owned()))),
-        Some(("batch_max", Entry::Number(endpoint.batch_max as u64))),
-        (endpoint.batch_max > 1).then(|| ("batch_wait", time(endpoint.batch_wait))),
-        Some(("timeout", time(endpoint.timeout))),
-        Some((
-            "threshold",
-            Entry::Number(endpoint.backoff.threshold.into()),
-        )),
-        Some(("backoff", time(endpoint.backoff.first))),
-        Some(("backoff_max", time(endpoint.backoff.longest))),
-        Some(("age_max", time(endpoint.age_max))),
-        Some(("pending_max", Entry::Number(endpoint.pending_max))),
-        endpoint
-            .authorities
-            .as_ref()
-            .map(|own| ("authorities", path(own))),
-        endpoint.proxy.as_ref().map(|_| ("proxy", hidden())),
-        Some(("disabled", Entry::Switch(endpoint.disabled))),
-    ];
-    Shown {
-        origin: endpoint.origin.clone(),
-        entries: entries.into_iter().flatten().collect(),
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a webhook gets next: events out of the outbox, from where it has come to, put into one body.
+//! What a webhook gets next: events out of the outbox, from where it has come to, in one body.
 
 use std::time::Duration;
 

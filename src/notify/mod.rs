@@ -1,9 +1,9 @@
 //! Webhooks: events of the registry, delivered over HTTP.
 //!
 //! What happened was written down with the change itself (`registry::events`); here it is put into
-//! envelopes and sent, by one thread for each webhook: at least once, in order, tried again until it
-//! is taken or its bounds are passed. No SQL and no file is touched here; secrets and authorities
-//! are handed in.
+//! envelopes and sent, by one thread for each webhook: at least once, in order, tried again until
+//! it is taken or its bounds are passed. No SQL and no file is touched here; secrets and
+//! authorities are handed in.
 //!
 //! In reading order: [`Endpoint`] (what an operator declares), `envelope` (what a body holds),
 //! `backoff`, `address`, `sign` (pure), `client` (one delivery), `feed` (what goes next), `state`
@@ -11,6 +11,7 @@
 //! line asks).
 
 mod address;
+pub mod admin;
 mod backoff;
 mod bell;
 mod client;

@@ -326,6 +326,11 @@ impl Worker {
         saved
     }
 
+    /// Counts what is new in the outbox, for whoever is about to give it up.
+    pub(super) fn count_now(&self) -> Result<(), Error> {
+        self.take_stock(&self.active())
+    }
+
     /// Its row as it is now.
     pub(super) fn row(&self) -> EndpointRow {
         self.state().row.clone()

@@ -53,4 +53,5 @@ mod tls;
 mod tokens;
 mod undelete;
 mod upload;
+mod webhooks;
 mod wire;

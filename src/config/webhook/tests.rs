@@ -147,10 +147,6 @@ fn mistakes_are_named_with_their_line_and_without_secrets() {
              http://proxy.example:3128",
         ),
         (
-            format!("{PLAIN}batch_wait = \"1s\"\n"),
-            "webhook.batch_wait in coracle.toml:1: waits for nothing: set batch_max to more than 1",
-        ),
-        (
             "[[webhok]]\nname = \"a\"\n".to_owned(),
             "[webhok] in coracle.toml:1: no such section; did you mean [[webhook]]?",
         ),

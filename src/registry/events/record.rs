@@ -71,8 +71,8 @@ impl Recorder {
         self.record(tx, ChangeAction::Delete, target, repository, |_| {})
     }
 
-    /// A manifest arrived and got these tags: an event for each of them, and one without a tag where
-    /// there is none.
+    /// A manifest arrived and got these tags: an event for each of them, and one without a tag
+    /// where there is none.
     pub fn manifest_pushed(
         &self,
         tx: &mut WriteTx<'_>,

@@ -85,18 +85,18 @@ mod tests {
 
     #[test]
     fn descriptors_keep_their_order_and_their_fields() {
-        let image = br#"{"schemaVersion":2,"layers":[{"size":2,"digest":"sha256:b","mediaType":"l","urls":["u"]}],
+        let image = br#"{"schemaVersion":2,
+            "layers":[{"size":2,"digest":"sha256:b","mediaType":"l","urls":["u"]}],
             "config":{"mediaType":"c","digest":"sha256:a","size":1,"x":5}}"#;
-        assert_eq!(
-            of(image).unwrap(),
-            r#"[{"mediaType":"c","digest":"sha256:a","size":1},{"mediaType":"l","digest":"sha256:b","size":2,"urls":["u"]}]"#
-        );
+        let config = r#"{"mediaType":"c","digest":"sha256:a","size":1}"#;
+        let layer = r#"{"mediaType":"l","digest":"sha256:b","size":2,"urls":["u"]}"#;
+        assert_eq!(of(image).unwrap(), format!("[{config},{layer}]"));
         let index = br#"{"manifests":[{"mediaType":"m","digest":"sha256:c","size":3,
-            "platform":{"os":"linux","architecture":"arm","variant":"v7"},"annotations":{"k":"v"}}]}"#;
-        assert_eq!(
-            of(index).unwrap(),
-            r#"[{"mediaType":"m","digest":"sha256:c","size":3,"annotations":{"k":"v"},"platform":{"architecture":"arm","os":"linux","variant":"v7"}}]"#
-        );
+            "platform":{"os":"linux","architecture":"arm","variant":"v7"},
+            "annotations":{"k":"v"}}]}"#;
+        let child = r#"[{"mediaType":"m","digest":"sha256:c","size":3,"annotations":{"k":"v"},"#;
+        let platform = r#""platform":{"architecture":"arm","os":"linux","variant":"v7"}}]"#;
+        assert_eq!(of(index).unwrap(), format!("{child}{platform}"));
         for none in [&b"{}"[..], b"[]", b"", br#"{"config":3}"#] {
             assert_eq!(of(none), None);
         }

@@ -7,8 +7,8 @@
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
 //! `uses`, `manifest`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
 //! `collect`, `overview`, `usage`, `total`, `scrub`, `quota`, `retention`, `pull`, `outbox`,
-//! `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are asked
-//! through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
+//! `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
+//! asked through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
 //! `index_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`, `failure`.
 
 mod account;

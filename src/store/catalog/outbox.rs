@@ -198,8 +198,8 @@ fn endpoint_row(row: &Row<'_>) -> rusqlite::Result<EndpointRow> {
 }
 
 impl ReadTx<'_> {
-    /// Changes behind row `after`, in their order: up to `rows` of them, and fewer where their texts
-    /// are longer than `bytes` together; at least one, if there is one.
+    /// Changes behind row `after`, in their order: up to `rows` of them, and fewer where their
+    /// texts are longer than `bytes` together; at least one, if there is one.
     pub fn outbox(&self, after: i64, rows: usize, bytes: usize) -> Result<Vec<OutboxRow>, Error> {
         let mut all = Vec::new();
         let mut held = 0;

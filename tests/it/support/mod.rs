@@ -14,6 +14,7 @@ pub mod disk;
 pub mod image;
 pub mod program;
 mod pushers;
+pub mod receiver;
 mod response;
 mod server;
 pub mod session;
