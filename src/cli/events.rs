@@ -19,7 +19,7 @@ pub enum EventsCommand {
     },
     /// Print events that are kept, and then each new one as it happens
     Tail(TailArgs),
-    /// Send a webhook once more what is kept (webhooks.keep_seconds) and it has got already
+    /// Send a webhook once more what is kept (`webhooks.keep_seconds`) and it has got already
     #[command(after_help = "Examples:\n  \
                             coracle events replay --endpoint ci\n  \
                             coracle events replay --endpoint ci --since 2026-03-01T12:00:00Z")]

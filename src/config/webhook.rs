@@ -150,7 +150,7 @@ fn endpoint(table: &mut Reader<'_>) -> Endpoint {
         disabled: table.switch("disabled").unwrap_or(false),
         filter: filter(table),
         media_type: table
-            .text("media_type", |text| text.parse::<EventsMediaType>())
+            .text("media_type", str::parse::<EventsMediaType>)
             .unwrap_or_default(),
         batch_max: count(table, "batch_max", 1000).unwrap_or(1),
         batch_wait: span(table, "batch_wait", 0, 3_600_000).unwrap_or_default(),

@@ -23,7 +23,7 @@ impl Backoff {
         let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
         let whole = self.first.saturating_mul(factor).min(self.longest);
         let half = whole / 2;
-        whole - half.mul_f64(f64::from(chance) / f64::from(u32::MAX))
+        whole.saturating_sub(half.mul_f64(f64::from(chance) / f64::from(u32::MAX)))
     }
 }
 

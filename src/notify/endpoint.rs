@@ -63,6 +63,10 @@ pub enum Secret {
 
 /// A webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one switch each, as declared"
+)]
 pub struct Endpoint {
     /// Its name, which says how far it has come, also when its address changes.
     pub name: String,

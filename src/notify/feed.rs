@@ -60,8 +60,11 @@ pub(super) fn next(
     now_ms: i64,
 ) -> Result<Next, Error> {
     let mut batch = Batch::new(endpoint, from);
+    // Many are read only where many are passed over.
+    let mut at_once = endpoint.batch_max;
     while !batch.is_full() {
-        let rows = registry.outbox_page(batch.read_to)?;
+        let rows = registry.outbox_part(batch.read_to, at_once)?;
+        at_once = at_once.saturating_mul(4);
         let is_end = rows.is_empty();
         for row in rows {
             if batch.is_full() || until.is_some_and(|until| row.id > until) {

@@ -7,13 +7,14 @@
 //!
 //! In reading order: [`Endpoint`] (what an operator declares), `envelope` (what a body holds),
 //! `backoff`, `address`, `sign` (pure), `client` (one delivery), `feed` (what goes next), `state`
-//! (how it stands), `worker` (the thread), [`Notifier`] (all of them), `admin` (what the command
-//! line asks).
+//! (how it stands), `worker` and `bounds` (the thread), [`Notifier`] (all of them), `admin` (what
+//! the command line asks).
 
 mod address;
 pub mod admin;
 mod backoff;
 mod bell;
+mod bounds;
 mod client;
 mod endpoint;
 mod envelope;

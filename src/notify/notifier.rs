@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
@@ -70,6 +71,7 @@ impl Notifier {
     pub fn new(registry: Arc<Registry>, source: Source, options: Options) -> Self {
         let bell = Arc::new(Bell::default());
         let rung = Arc::clone(&bell);
+        // Before the first look: what comes from now on is heard of.
         registry.events().wake_by(Box::new(move || rung.ring()));
         Self {
             registry,
@@ -111,7 +113,7 @@ impl Notifier {
             self.put_in_force(&mut running, own, &rows)?;
         }
         drop(running);
-        self.bell.ring();
+        self.bell.call();
         Ok(())
     }
 
@@ -163,13 +165,14 @@ impl Notifier {
             trim: self.options.trim,
             active: RwLock::new(Arc::new(active)),
             state: Mutex::new(State::new(row.unwrap_or_default())),
+            first_last: self.registry.outbox_span()?.map_or(0, |(_, last)| last),
             over: AtomicBool::new(false),
         });
         let own = Arc::clone(&worker);
         let thread = thread::Builder::new()
             .name("webhook".to_owned())
             .stack_size(512 << 10)
-            .spawn(move || own.run())
+            .spawn(move || run(&own))
             .map_err(ReloadError::Thread)?;
         running.push(Running {
             worker,
@@ -210,7 +213,7 @@ impl Notifier {
     }
 
     pub(super) fn wake(&self) {
-        self.bell.ring();
+        self.bell.call();
     }
 
     fn running(&self) -> MutexGuard<'_, Vec<Running>> {
@@ -225,6 +228,16 @@ impl Drop for Notifier {
     }
 }
 
+/// Runs a webhook's thread to its end. A panic ends the turn in which it happened, and not the
+/// webhook.
+fn run(worker: &Worker) {
+    while catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
+        let name = worker.row().name;
+        log::error!("the webhook {name} met a mistake of the program, and begins anew");
+        worker.rest();
+    }
+}
+
 /// Ends these threads. One that is in the middle of a delivery is left to itself after a time: it
 /// ends with the answer, and its delivery is made again.
 fn end(mut gone: Vec<Running>, bell: &Bell) {
@@ -234,7 +247,7 @@ fn end(mut gone: Vec<Running>, bell: &Bell) {
     for own in &gone {
         own.worker.over.store(true, Ordering::Release);
     }
-    bell.ring();
+    bell.call();
     let patience_end = Instant::now() + STOP_PATIENCE;
     for own in &mut gone {
         let Some(thread) = own.thread.take() else {

@@ -67,6 +67,29 @@ pub(super) enum Remark {
     TakesAgain(u32),
 }
 
+/// Something that is counted whenever it happens and told now and then.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    untold: u64,
+    told: Option<Instant>,
+}
+
+impl Tally {
+    /// Counts; how many are to be told of now.
+    pub(super) fn add(&mut self, count: u64) -> Option<u64> {
+        self.untold += count;
+        let is_time = self.told.is_none_or(|at| at.elapsed() >= TELL_EVERY);
+        if self.untold == 0 || !is_time {
+            return None;
+        }
+        self.told = Some(Instant::now());
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
+/// How often the log tells of what happens again and again.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
 /// The state, behind a lock.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -91,6 +114,8 @@ pub(super) struct State {
     pub(super) errors: u64,
     pub(super) statuses: BTreeMap<u16, u64>,
     pub(super) pulls_dropped: u64,
+    pub(super) told_of_drops: Tally,
+    pub(super) told_of_pulls: Tally,
 }
 
 impl State {

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use super::bell::Bell;
+use super::bell::{Bell, For};
 use super::client::Client;
 use super::endpoint::Endpoint;
-use super::envelope::{Source, count};
+use super::envelope::Source;
 use super::feed::{self, Kind, Next, Prepared};
 use super::state::{Remark, State, left};
 use crate::clock::unix_ms;
@@ -26,10 +26,10 @@ const SAVE_AFTER: Duration = Duration::from_secs(1);
 const TRIM_EVERY: Duration = Duration::from_secs(10);
 /// How long it rests where nothing happens: then it is time to look at ages.
 const IDLE_MAX: Duration = Duration::from_secs(30);
+/// How often what waits is counted while a webhook is left alone.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// How long it rests when the catalog cannot be read or written.
 const TROUBLE: Duration = Duration::from_secs(5);
-/// The age that is asked about before events are dropped for theirs.
-const AGE: Duration = Duration::from_secs(86_400);
 
 /// What a webhook is at this moment; another one after the configuration was read again.
 pub(super) struct Active {
@@ -46,6 +46,8 @@ pub(super) struct Worker {
     pub(super) trim: Trim,
     pub(super) active: RwLock<Arc<Active>>,
     pub(super) state: Mutex<State>,
+    /// The last row of the outbox when it began.
+    pub(super) first_last: i64,
     /// Set when it is to end.
     pub(super) over: AtomicBool,
 }
@@ -63,39 +65,45 @@ impl Worker {
             let active = self.active();
             match self.turn(&active, &mut held) {
                 Ok(None) => {}
-                Ok(Some(rest)) => self.bell.wait(heard, rest),
+                Ok(Some((what, rest))) => self.bell.wait(heard, what, rest),
                 Err(error) => {
                     let name = &active.endpoint.name;
                     log::warn!("the webhook {name} waits for the catalog: {error}");
-                    self.bell.wait(self.bell.heard(), TROUBLE);
+                    self.rest();
                 }
             }
         }
     }
 
-    /// Does what is to be done now; how long it may rest then.
+    /// Rests after something went wrong here, unless it is called.
+    pub(super) fn rest(&self) {
+        self.bell.wait(self.bell.heard(), For::Calls, TROUBLE);
+    }
+
+    /// Does what is to be done now; what it waits for then, and how long at most.
     fn turn(
         &self,
         active: &Active,
         held: &mut Option<Prepared>,
-    ) -> Result<Option<Duration>, Error> {
+    ) -> Result<Option<(For, Duration)>, Error> {
         self.take_stock(active)?;
         self.enforce_bounds(active)?;
         let until_saved = self.save_if_due()?;
         let rest = until_saved.min(IDLE_MAX);
         if let Some(at) = self.state().retry_at.filter(|at| !left(*at).is_zero()) {
-            return Ok(Some(rest.min(left(at))));
+            // News are of no use now. What waits is counted now and then.
+            return Ok(Some((For::Calls, rest.min(left(at)).min(COUNT_EVERY))));
         }
         let next = match held.take() {
             Some(prepared) if self.is_still_next(&prepared) => Some(prepared),
             _ => match self.next(active)? {
                 Next::Deliver(prepared) => Some(prepared),
-                Next::Wait(time) => return Ok(Some(rest.min(time))),
+                Next::Wait(time) => return Ok(Some((For::News, rest.min(time)))),
                 Next::Nothing(_) => None,
             },
         };
         let Some(prepared) = next else {
-            return Ok(Some(rest));
+            return Ok(Some((For::News, rest)));
         };
         self.deliver(active, prepared, held);
         Ok(None)
@@ -173,6 +181,9 @@ impl Worker {
         from: Cursor,
         until: Option<i64>,
     ) -> Result<Next, Error> {
+        if from.position >= self.last() {
+            return Ok(Next::Nothing(from));
+        }
         let (endpoint, now_ms) = (&active.endpoint, self.now_ms());
         feed::next(
             &self.registry,
@@ -188,10 +199,14 @@ impl Worker {
     fn pulls(&self, active: &Active) -> Option<Prepared> {
         let queue = active.pulls.as_ref()?;
         let dropped = queue.take_dropped();
-        if dropped > 0 {
-            self.state().pulls_dropped += dropped;
+        let untold = {
+            let mut state = self.state();
+            state.pulls_dropped += dropped;
+            state.told_of_pulls.add(dropped)
+        };
+        if let Some(untold) = untold {
             let name = &active.endpoint.name;
-            log::warn!("the webhook {name} misses {dropped} pulls: its queue was full");
+            log::warn!("the webhook {name} misses {untold} pulls: its queue was full");
         }
         let most = active.endpoint.batch_max;
         let pulls: Vec<Change> = std::iter::from_fn(|| queue.take()).take(most).collect();
@@ -202,97 +217,9 @@ impl Worker {
         Some(feed::pulls(&active.endpoint, &self.source, &pulls))
     }
 
-    /// Counts what is new in the outbox.
-    fn take_stock(&self, active: &Active) -> Result<(), Error> {
-        loop {
-            let counted_to = self.state().counted_to;
-            let rows = self.registry.outbox_page(counted_to)?;
-            let Some(last) = rows.last().map(|row| row.id) else {
-                return Ok(());
-            };
-            let mut state = self.state();
-            if state.counted_to != counted_to {
-                continue;
-            }
-            for row in &rows {
-                if active.endpoint.filter.wants(&row.change) {
-                    let events = count(&row.change);
-                    state.events += events;
-                    state.waiting += super::state::as_signed(events);
-                    state.oldest_ms.get_or_insert(row.change.at_ms);
-                }
-            }
-            state.counted_to = last;
-        }
-    }
-
-    /// Drops what is too old, or more than may wait.
-    fn enforce_bounds(&self, active: &Active) -> Result<(), Error> {
-        let endpoint = &active.endpoint;
-        let (position, oldest_ms) = {
-            let state = self.state();
-            (state.row.cursor.position, state.oldest_ms)
-        };
-        let last = self.registry.outbox_span()?.map_or(0, |(_, last)| last);
-        let many = last.saturating_sub_unsigned(endpoint.pending_max);
-        if position < many {
-            let why = format!("more than {} changes waited", endpoint.pending_max);
-            self.drop_until(active, many, &why)?;
-        }
-        let age_max = i64::try_from(endpoint.age_max.as_millis()).unwrap_or(i64::MAX);
-        let oldest_allowed = self.now_ms().saturating_sub(age_max);
-        if oldest_ms.is_some_and(|oldest| oldest < oldest_allowed)
-            // A clock that is wrong makes nothing old.
-            && matches!(self.registry.doubt_about_ages(AGE), Ok(None))
-        {
-            let young = self.registry.outbox_since(position, oldest_allowed)?;
-            let until = young.map_or(last, |id| id - 1);
-            let why = format!("they waited longer than {:?}", endpoint.age_max);
-            self.drop_until(active, until, &why)?;
-        }
-        Ok(())
-    }
-
-    /// Gives up what waits up to a row of the outbox.
-    pub(super) fn drop_until(&self, active: &Active, until: i64, why: &str) -> Result<u64, Error> {
-        let from = self.state().row.cursor;
-        let mut dropped = 0;
-        let (mut read_to, mut part, mut next_ms) = (from.position, from.part, None);
-        'reading: while read_to < until {
-            let rows = self.registry.outbox_page(read_to)?;
-            if rows.is_empty() {
-                break;
-            }
-            for row in rows {
-                if row.id > until {
-                    next_ms = Some(row.change.at_ms);
-                    break 'reading;
-                }
-                if active.endpoint.filter.wants(&row.change) {
-                    dropped += count(&row.change).saturating_sub(part);
-                }
-                (read_to, part) = (row.id, 0);
-            }
-        }
-        let mut state = self.state();
-        if state.row.cursor != from {
-            return Ok(0);
-        }
-        let to = Cursor {
-            position: until.max(from.position),
-            part: 0,
-        };
-        state.move_to(to, dropped);
-        state.row.dropped += dropped;
-        if state.waiting > 0 {
-            state.oldest_ms = next_ms.or(state.oldest_ms);
-        }
-        drop(state);
-        if dropped > 0 {
-            let name = &active.endpoint.name;
-            log::warn!("{dropped} events for the webhook {name} were dropped: {why}");
-        }
-        Ok(dropped)
+    /// The last row of the outbox.
+    pub(super) fn last(&self) -> i64 {
+        self.registry.events().last().max(self.first_last)
     }
 
     /// Writes down how far it has come, when that has waited long enough; how long it may still.

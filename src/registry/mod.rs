@@ -142,7 +142,7 @@ impl Registry {
         let clock = Arc::clone(catalog.clock());
         let events = Arc::new(Events::default());
         let heard = Arc::clone(&events);
-        catalog.ring(Box::new(move |_| heard.ring()));
+        catalog.ring(Box::new(move |row| heard.added(row)));
         let all_until = clock.steady() + options.start_wait;
         Self {
             catalog,

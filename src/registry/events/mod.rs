@@ -12,7 +12,7 @@ mod references;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -93,7 +93,9 @@ pub struct Events {
     /// Whether there is a listener, and whether one of them wants pulls: asked by each request.
     is_heard: AtomicBool,
     hears_pulls: AtomicBool,
-    /// Wakes whoever delivers pulls.
+    /// The last row of the outbox that was committed since the registry was opened.
+    last: AtomicI64,
+    /// Wakes whoever delivers.
     bell: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -125,6 +127,17 @@ impl Events {
     /// Only the first one is.
     pub fn wake_by(&self, bell: Box<dyn Fn() + Send + Sync>) {
         let _ = self.bell.set(bell);
+    }
+
+    /// The last row of the outbox that was committed since the registry was opened; 0 for none. It
+    /// spares a question to the catalog.
+    pub fn last(&self) -> i64 {
+        self.last.load(Ordering::Acquire)
+    }
+
+    pub(super) fn added(&self, row: i64) {
+        self.last.fetch_max(row, Ordering::AcqRel);
+        self.ring();
     }
 
     pub(super) fn ring(&self) {

@@ -41,7 +41,10 @@ impl RequestFacts {
             &mut self.base,
         ];
         for text in texts {
-            let end = text.floor_char_boundary(TEXT_BYTES_MAX);
+            let mut end = text.len().min(TEXT_BYTES_MAX);
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
             text.truncate(end);
         }
         self

@@ -30,8 +30,16 @@ impl Registry {
     /// # Errors
     /// The catalog cannot be read.
     pub fn outbox_page(&self, after: i64) -> Result<Vec<OutboxRow>, Error> {
-        self.catalog
-            .read(|tx| tx.outbox(after, PAGE_ROWS, PAGE_BYTES))
+        self.outbox_part(after, PAGE_ROWS)
+    }
+
+    /// As [`outbox_page`](Self::outbox_page), at most so many.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub fn outbox_part(&self, after: i64, rows: usize) -> Result<Vec<OutboxRow>, Error> {
+        let rows = rows.min(PAGE_ROWS);
+        self.catalog.read(|tx| tx.outbox(after, rows, PAGE_BYTES))
     }
 
     /// The first and the last change that is kept.

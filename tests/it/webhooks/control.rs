@@ -88,8 +88,8 @@ fn the_configuration_is_read_again_and_each_webhook_goes_on_where_it_was() {
     server.rewrite("");
     server.restart();
     push(&mut server.client(), 6);
-    let list = events(&server, &["list", "--json"]).expect(0).json();
-    assert_eq!(list["webhooks"], serde_json::json!([]));
+    let told = events(&server, &["list", "--json"]).expect(0).json();
+    assert_eq!(told["webhooks"], serde_json::json!([]));
     server.stop_and_check();
 }
 
@@ -264,8 +264,8 @@ fn events_are_listed_followed_replayed_and_purged() {
         .stdout;
     assert_eq!(said, "ci: 3 events will not be delivered\n");
     receiver.come_back();
-    let last = push(&mut client, 7);
-    assert_eq!(lines(&receiver.wait_for_events(1)), [last]);
+    let next = push(&mut client, 7);
+    assert_eq!(lines(&receiver.wait_for_events(1)), [next]);
     let own = wait_for_figures(&server, "ci", |own| own["delivered"] == 4 + 4 + 2 + 1);
     assert_eq!(own["dropped"], 3);
     // Names that are none.

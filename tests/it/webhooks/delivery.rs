@@ -336,3 +336,17 @@ fn an_image_is_told_while_no_proxy_of_the_environment_is_asked() {
     receiver.wait_for_events(3);
     assert!(proxy.deliveries().is_empty());
 }
+
+#[test]
+fn a_proxy_is_asked_where_one_is_named() {
+    let (receiver, proxy) = (Receiver::new(), Receiver::new());
+    let more = format!("proxy = \"{}\"", proxy.url().replace("//", "//u:s3cret@"));
+    let server = server_for(&receiver, &more);
+    push_blobs(&mut server.client(), 0, 1);
+    let asked = proxy.wait_for_deliveries(1);
+    let host = receiver.url().replace("http://", "");
+    assert!(asked[0].line.contains(&host), "{:?}", asked[0].line);
+    assert!(asked[0].header("proxy-authorization").is_some());
+    assert!(receiver.deliveries().is_empty());
+    assert!(!server.log().contains("s3cret"));
+}
