@@ -88,6 +88,17 @@ pub enum Command {
                       `coracle config default` lists them."
     )]
     Serve(ServeArgs),
+    /// Tell what the running server is doing
+    #[command(
+        long_about = "Tells what the server that runs on the folder is doing at this moment: \
+                      requests, uploads with their progress, what housekeeping does and how it \
+                      last ended, the room on the disk. With --watch it is told anew each second, \
+                      on a terminal in one place, until Ctrl-C or the server's end.",
+        after_help = "Examples:\n  \
+                      coracle status\n  \
+                      coracle status --watch --data /srv/oci"
+    )]
+    Status(StatusArgs),
     /// Have the running registry read its configuration and files again
     #[command(
         long_about = "Has the running registry read again what can change while it runs: access \
@@ -101,17 +112,6 @@ pub enum Command {
                       coracle reload --config /etc/coracle/coracle.toml --json"
     )]
     Reload(ReloadArgs),
-    /// Tell what the running server is doing
-    #[command(
-        long_about = "Tells what the server that runs on the folder is doing at this moment: \
-                      requests, uploads with their progress, what housekeeping does and how it \
-                      last ended, the room on the disk. With --watch it is told anew each second, \
-                      on a terminal in one place, until Ctrl-C or the server's end.",
-        after_help = "Examples:\n  \
-                      coracle status\n  \
-                      coracle status --watch --data /srv/oci"
-    )]
-    Status(StatusArgs),
     /// Prove that everything stored is there and undamaged
     #[command(
         long_about = "Compares the catalog with the stored files, in a running registry or in a \
@@ -362,17 +362,6 @@ pub struct ServeArgs {
     pub settings: SettingArgs,
 }
 
-/// `coracle reload`.
-#[derive(Args, Clone, Debug)]
-pub struct ReloadArgs {
-    /// The folder of the data
-    #[arg(long, value_name = "FOLDER")]
-    pub data: Option<OsString>,
-    /// Print what came of it as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// `coracle status`.
 #[derive(Args, Clone, Debug)]
 pub struct StatusArgs {
@@ -382,6 +371,17 @@ pub struct StatusArgs {
     /// The folder, and how it is told.
     #[command(flatten)]
     pub common: FolderArgs,
+}
+
+/// `coracle reload`.
+#[derive(Args, Clone, Debug)]
+pub struct ReloadArgs {
+    /// The folder of the data
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<OsString>,
+    /// Print what came of it as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `coracle check`.

@@ -96,8 +96,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             serve::run(sources, running)?;
             Ok(Exit::Ok)
         }
-        Command::Reload(args) => Ok(reload::run(&cli.sources().data_folder()?, args.json)?),
         Command::Status(args) => done(status::run(&folder_settings(cli)?, args)),
+        Command::Reload(args) => Ok(reload::run(&cli.sources().data_folder()?, args.json)?),
         Command::Check(args) => run_check(cli, args),
         Command::Backup(args) => run_backup(cli, args),
         Command::Gc(args) => run_gc(cli, args),

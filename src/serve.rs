@@ -158,13 +158,12 @@ impl Coracle {
             self.api.vitals().tell_of_tls(Arc::clone(tls));
         }
         let server = self.bind_server(host.sockets.serve, tls.as_ref())?;
-        let ops = ops::bind(
-            &self.settings,
-            &server,
-            self.api.vitals(),
-            tls.as_ref(),
-            host.sockets.ops,
-        )?;
+        let ops = ops::Place {
+            handed: host.sockets.ops,
+            listen: &self.settings.ops.listen,
+            tls: tls.as_ref(),
+        };
+        let ops = ops.bind(&server, self.api.vitals())?;
         let format = self.settings.log.format;
         let mut parts = reload::parts(&self.registry, &self.auth, tls.clone(), format);
         parts.extend(host.parts);

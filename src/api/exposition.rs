@@ -277,7 +277,7 @@ fn certificates(page: &mut Page, vitals: &Vitals) {
 }
 
 fn process(page: &mut Page, vitals: &Vitals) {
-    let process = host::process::look();
+    let process = host::usage::own();
     page.one(&list::PROCESS_CPU, process.cpu.as_secs_f64());
     for (family, value) in [
         (&list::PROCESS_FILES, process.open_files),

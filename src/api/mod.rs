@@ -142,10 +142,10 @@ impl Api {
 
     fn dispatch(&self, request: &mut Request<'_>, known: &mut Known) -> Result<Response, Failure> {
         let route = Route::parse(request.method, &request.path);
-        known.is_probe = matches!(route, Ok(Route::Alive));
         let label = route.as_ref().map_or(labels::Route::None, Route::label);
         let in_flight = InFlight::begin(&self.registry, label);
         let in_flight = known.in_flight.insert(in_flight);
+        known.is_probe = matches!(route, Ok(Route::Alive));
         self.limiter.client(request.peer.client())?;
         if let (Ok(Route::GetBlob(..)), Method::Get) = (&route, request.method) {
             in_flight.is_download();
@@ -247,10 +247,10 @@ struct Known {
     actor: Option<String>,
     /// The request's part in what its account may have running, until the response was sent.
     running: Option<Running>,
-    /// Whether it only asks, again and again, whether the process answers.
-    is_probe: bool,
     /// Its part in what is being answered, until then.
     in_flight: Option<InFlight>,
+    /// Whether it only asks, again and again, whether the process answers.
+    is_probe: bool,
 }
 
 impl Api {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::health::{self, State};
+use super::health::{self, Look, State};
 use super::respond::json_body;
 use super::transfers::UploadState;
 use super::vitals::Vitals;
@@ -145,7 +145,7 @@ impl Status {
             pid: std::process::id(),
             started_at: rfc3339(vitals.begun_at_ms()),
             uptime_seconds: vitals.uptime().as_secs(),
-            resident_bytes: host::process::look().resident_bytes,
+            resident_bytes: host::usage::own().resident_bytes,
             listeners: listeners
                 .map(|own| ListenerState {
                     name: own.name.to_owned(),
@@ -170,7 +170,7 @@ impl Status {
 
 impl Health {
     fn of(vitals: &Vitals) -> Self {
-        let parts = health::parts(vitals);
+        let parts = health::parts(vitals, Look::Only);
         let mut notes = Vec::new();
         for (name, state) in &parts {
             let said = match state {

@@ -103,6 +103,22 @@ fn is_hex(part: &str, length: usize) -> bool {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_taken_is_taken_again(parent in ".{0,70}|[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}.{0,3}", state in ".{0,20}") {
+            let mut headers = Headers::new();
+            headers.push("traceparent", &parent);
+            headers.push("tracestate", &state);
+            if let Some(context) = TraceContext::of(&headers) {
+                let mut again = Headers::new();
+                for (name, value) in context.headers() {
+                    again.push(name, &value);
+                }
+                proptest::prop_assert_eq!(TraceContext::of(&again), Some(context));
+            }
+        }
+    }
+
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
     const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 

@@ -8,7 +8,7 @@ use super::Error;
 use super::serving::SideServer;
 use crate::api::ops::Ops;
 use crate::api::vitals::{Listener, Served, Vitals};
-use crate::config::{OwnAddress, Settings};
+use crate::config::OwnAddress;
 use crate::http::tls::Tls;
 use crate::http::{Endpoint, Handed, Handler, Limits, ListenAddress, Scheme, Server};
 
@@ -18,62 +18,75 @@ const WORKERS_MAX: usize = 3;
 /// Connections that may be open there.
 const CONNECTIONS_MAX: usize = 64;
 
-/// Starts to answer there, or at the sockets that were handed over for it instead, and has `vitals`
-/// tell of both servers.
-///
-/// # Errors
-/// The address that was asked for cannot be listened on. One that was found by itself and is taken
-/// is only warned of.
-pub(super) fn bind(
-    settings: &Settings,
-    registry: &Server,
-    vitals: &Arc<Vitals>,
-    tls: Option<&Arc<Tls>>,
-    handed: Vec<Handed>,
-) -> Result<Option<SideServer>, Error> {
-    let endpoints = registry.local_endpoints();
-    let mut listeners: Vec<Listener> = endpoints
-        .iter()
-        .map(|endpoint| listener("registry", endpoint))
-        .collect();
-    let server = match &settings.ops.listen {
-        _ if !handed.is_empty() => Some(open(handed, &[], vitals)?),
-        OwnAddress::Off => None,
-        OwnAddress::At(listen) => {
-            let is_tls = listen.scheme == Some(Scheme::Https);
-            let endpoint = Endpoint {
-                address: listen.address.clone(),
-                tls: tls.filter(|_| is_tls).cloned(),
-            };
-            Some(open(Vec::new(), &[endpoint], vitals)?)
+/// Where it is to be.
+pub(super) struct Place<'a> {
+    /// Sockets that the service manager has handed over for it, in place of `listen`.
+    pub(super) handed: Vec<Handed>,
+    /// What the settings say.
+    pub(super) listen: &'a OwnAddress,
+    /// The certificates, where there are any.
+    pub(super) tls: Option<&'a Arc<Tls>>,
+}
+
+impl Place<'_> {
+    /// Starts to answer there, and has `vitals` tell of both servers.
+    ///
+    /// # Errors
+    /// The address that was asked for cannot be listened on. One that was found by itself and is
+    /// taken is only warned of.
+    pub(super) fn bind(
+        self,
+        registry: &Server,
+        vitals: &Arc<Vitals>,
+    ) -> Result<Option<SideServer>, Error> {
+        let endpoints = registry.local_endpoints();
+        let of_registry = endpoints.iter().map(|own| listener("registry", own));
+        let mut listeners: Vec<Listener> = of_registry.collect();
+        let server = self.open(&endpoints, vitals)?;
+        let own = server.iter().flat_map(Server::local_endpoints);
+        for endpoint in own {
+            let own = listener("ops", &endpoint);
+            log::info!("metrics and health are at {}", own.url);
+            listeners.push(own);
         }
-        OwnAddress::Auto => found(&endpoints).and_then(|address| {
-            let endpoint = ListenAddress::Tcp(address).into();
-            let opened = open(Vec::new(), &[endpoint], vitals);
-            opened
-                .inspect_err(|error| {
-                    log::warn!(
-                        "metrics and health have no address of their own: {error}; name a free \
-                         one with ops.listen, or write off"
-                    );
-                })
-                .ok()
-        }),
-    };
-    let own = server.iter().flat_map(Server::local_endpoints);
-    let own: Vec<Listener> = own.map(|endpoint| listener("ops", &endpoint)).collect();
-    for Listener { url, .. } in &own {
-        log::info!("metrics and health are at {url}");
+        let server = server.map(|server| SideServer::start("ops", server));
+        let server = server.transpose()?;
+        vitals.tell_of_servers(Served {
+            registry: registry.handle(),
+            ops: server.as_ref().map(SideServer::handle),
+            listeners,
+        });
+        Ok(server)
     }
-    listeners.extend(own);
-    let server = server.map(|server| SideServer::start("ops", server));
-    let server = server.transpose()?;
-    vitals.tell_of_servers(Served {
-        registry: registry.handle(),
-        ops: server.as_ref().map(SideServer::handle),
-        listeners,
-    });
-    Ok(server)
+
+    fn open(self, registry: &[Endpoint], vitals: &Arc<Vitals>) -> io::Result<Option<Server>> {
+        if !self.handed.is_empty() {
+            return open(self.handed, &[], vitals).map(Some);
+        }
+        match self.listen {
+            OwnAddress::Off => Ok(None),
+            OwnAddress::At(listen) => {
+                let is_tls = listen.scheme == Some(Scheme::Https);
+                let endpoint = Endpoint {
+                    address: listen.address.clone(),
+                    tls: self.tls.filter(|_| is_tls).cloned(),
+                };
+                open(Vec::new(), &[endpoint], vitals).map(Some)
+            }
+            OwnAddress::Auto => Ok(found(registry).and_then(|address| {
+                let endpoint = ListenAddress::Tcp(address).into();
+                let opened = open(Vec::new(), &[endpoint], vitals);
+                opened.inspect_err(warn).ok()
+            })),
+        }
+    }
+}
+
+fn warn(error: &io::Error) {
+    log::warn!(
+        "metrics and health have no address of their own: {error}; name a free one with \
+         ops.listen, or write off"
+    );
 }
 
 /// The loopback address with the port after that of the first listener.

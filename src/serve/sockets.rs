@@ -16,7 +16,7 @@ const NAMES: &str = "LISTEN_FDNAMES";
 pub struct Sockets {
     /// For the registry, in place of `server.listen`, with what is spoken there where that is said.
     pub(super) serve: Vec<(Handed, Option<Scheme>)>,
-    /// For metrics and health, in place of `ops.listen`.
+    /// For metrics and health.
     pub(super) ops: Vec<Handed>,
     /// For the command line, beside the one in the data folder.
     pub(super) control: Vec<Handed>,

@@ -87,11 +87,11 @@ fn the_dashboard_is_one_and_names_what_there_is() {
     assert_eq!(board["uid"], "coracle");
     assert!(board["time"]["from"].is_string() && board["id"].is_null());
     let variables = board["templating"]["list"].as_array().unwrap();
-    let names: Vec<&str> = variables
+    let listed: Vec<&str> = variables
         .iter()
         .map(|own| own["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["datasource", "instance"]);
+    assert_eq!(listed, ["datasource", "instance"]);
     let panels = board["panels"].as_array().expect("panels");
     let (mut ids, mut named, mut taken) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for panel in panels {

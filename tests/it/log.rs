@@ -209,11 +209,11 @@ fn the_journal_gets_priorities_and_no_time() {
     use std::os::unix::net::UnixStream;
 
     let (mut journal, stderr) = UnixStream::pair().unwrap();
-    let stat = rustix::fs::fstat(&stderr).unwrap();
-    let start = |named: String, stderr: UnixStream| {
+    let socket = rustix::fs::fstat(&stderr).unwrap();
+    let start = |journal_stream: String, stderr: UnixStream| {
         crate::support::coracle()
             .args(["serve", "--memory", "--listen", "127.0.0.1:0"])
-            .env("JOURNAL_STREAM", named)
+            .env("JOURNAL_STREAM", journal_stream)
             .stdout(std::process::Stdio::null())
             .stderr(OwnedFd::from(stderr))
             .spawn()
@@ -232,7 +232,7 @@ fn the_journal_gets_priorities_and_no_time() {
         child.wait().unwrap();
         text
     };
-    let child = start(format!("{}:{}", stat.st_dev, stat.st_ino), stderr);
+    let child = start(format!("{}:{}", socket.st_dev, socket.st_ino), stderr);
     let text = until_served(&mut journal, child);
     for line in text.lines() {
         let is_told = line.starts_with("<6>coracle::") || line.starts_with("<4>coracle::");
@@ -240,7 +240,7 @@ fn the_journal_gets_priorities_and_no_time() {
     }
     // The variable was inherited, and the output goes elsewhere.
     let (mut other, stderr) = UnixStream::pair().unwrap();
-    let child = start(format!("{}:{}", stat.st_dev, stat.st_ino + 1), stderr);
+    let child = start(format!("{}:{}", socket.st_dev, socket.st_ino + 1), stderr);
     let text = until_served(&mut other, child);
     assert!(text.lines().all(|line| line.starts_with("20")), "{text}");
 }

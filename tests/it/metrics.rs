@@ -202,7 +202,7 @@ fn a_scrape_writes_nothing() {
             "coracle_disk_flushes_total",
             "coracle_catalog_batch_writes_sum",
         ]
-        .map(|name| page.sum(name, &[]))
+        .map(|name| page.sum(name, &[]).to_string())
     };
     // What the push has left to do in the background comes to its end.
     let mut last = written(&scrape(&mut ops));

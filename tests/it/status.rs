@@ -27,7 +27,7 @@ fn an_upload_is_told_with_its_progress() {
     let place = start.expect(202).header("location").unwrap().to_owned();
     let length = [("Content-Length", "1000000")];
     client.send_head("PATCH", &place, &length);
-    client.send(&[7; 250_000]);
+    client.send(&vec![7; 250_000]);
     let told = eventually("a quarter has arrived", || {
         let told = status(&server);
         (told["uploads"][0]["bytes"] == 250_000).then_some(told)
@@ -46,7 +46,7 @@ fn an_upload_is_told_with_its_progress() {
     ] {
         assert!(text.contains(words), "{words:?} in\n{text}");
     }
-    client.send(&[7; 750_000]);
+    client.send(&vec![7; 750_000]);
     client.receive().expect(202);
     eventually("it has ended", || {
         (status(&server)["uploads_running"] == 0).then_some(())

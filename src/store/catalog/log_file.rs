@@ -20,7 +20,7 @@ use super::Durability;
 use super::failure::kind_of;
 use super::fold::Folding;
 use super::writer::BATCH_BYTES_MAX;
-use crate::host;
+use crate::host::usage;
 use crate::metrics::CatalogMetrics;
 use crate::store::ErrorKind;
 use crate::store::space::Space;
@@ -172,6 +172,15 @@ impl LogFile {
         file.sync_all()
     }
 
+    /// Counts a commit after which the log need not be tended yet.
+    pub(super) fn note(&mut self, connection: &Connection) {
+        if self.folding.is_some()
+            && let Err(error) = self.look(connection, LENGTH)
+        {
+            log::debug!("the length of the catalog's log is not known: {error}");
+        }
+    }
+
     /// Has the log folded in when it is long. A failure loses nothing and is tried again later.
     pub(super) fn tend(&mut self, connection: &Connection) {
         if let Some(mut folding) = self.folding.take() {
@@ -296,9 +305,9 @@ fn impatiently(connection: &Connection, sql: &str) -> Result<Length> {
 /// Folds the log in, and counts what was written to the database file. How many pages that are only
 /// the kernel tells: one that was committed several times is written once.
 pub(super) fn counted<T>(metrics: &CatalogMetrics, fold: impl FnOnce() -> T) -> T {
-    let before = host::process::thread_written();
+    let before = usage::thread_written();
     let outcome = fold();
-    if let (Some(before), Some(now)) = (before, host::process::thread_written()) {
+    if let (Some(before), Some(now)) = (before, usage::thread_written()) {
         metrics.file_bytes.add(now.saturating_sub(before));
     }
     outcome

@@ -5,12 +5,12 @@
 //! when it fails. Nothing here knows a rule of the registry, a file of a blob or a word of HTTP.
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
-//! `uses`, `manifest`, `ending`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
-//! `collect`, `overview`, `usage`, `total`, `scrub`, `quota`, `retention`, `pull`, `account`,
-//! `machine_token` (what can be asked and changed), [`transaction`] (the views they are asked
-//! through), `readers`, `incoming` and `writer` (who runs
-//! them), `connection`, `schema`, `log_file`,
-//! `index_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`, `failure`.
+//! `uses`, `manifest`, `ending`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`,
+//! `history`, `collect`, `overview`, `usage`, `total`, `scrub`, `quota`, `retention`, `pull`,
+//! `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
+//! asked through), `readers`, `incoming` and `writer` (who runs them), `options`, `connection`,
+//! `schema`, `log_file`, `index_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`,
+//! `failure`.
 
 mod account;
 mod blob;
@@ -30,6 +30,7 @@ mod log_file;
 mod loose;
 mod machine_token;
 mod manifest;
+mod options;
 mod overview;
 mod past;
 mod pull;
@@ -54,7 +55,7 @@ mod values;
 mod writer;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -69,11 +70,12 @@ pub use self::copy::{CatalogCopy, has_log};
 use self::fold::Folding;
 use self::gate::Gate;
 pub use self::history::{Forgotten, TAG_HISTORY_MAX};
-use self::incoming::Ways;
+use self::incoming::{Incoming, Ways};
 use self::index_file::IndexFile;
 use self::job::{closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
+pub use self::options::{Durability, Location, Options, SyncShards};
 pub use self::overview::{PastRow, RepositoryRow, TagRow};
 pub use self::pull::PullCount;
 use self::readers::Readers;
@@ -86,77 +88,12 @@ pub use self::rows::{
 pub use self::transaction::{ReadTx, WriteTx};
 pub use self::usage::{Node, Use};
 use self::writer::Writer;
-use super::space::Space;
-use super::{Error, ErrorKind, Shard};
-use crate::clock::{Clock, SystemClock};
+use super::{Error, ErrorKind};
+use crate::clock::Clock;
 use crate::metrics::CatalogMetrics;
 
-/// How much a commit may lose.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// `synchronous=FULL`: what was answered survives a power cut.
-    #[default]
-    Full,
-    /// Survives the end of the process, not a power cut: for fixtures.
-    Relaxed,
-}
-
-/// What the writer calls, with every shard touched by the transaction, just before it commits. An
-/// error rolls the transaction back and fails everyone in it.
-pub type SyncShards = Box<dyn Fn(&[Shard]) -> Result<(), Error> + Send>;
-
-/// Where the catalog lives.
-#[derive(Clone, Copy, Debug)]
-pub enum Location<'a> {
-    /// A file, made when it is missing; its folder must exist.
-    File(&'a Path),
-    /// Memory, gone with the catalog; at most 1 GiB.
-    Memory,
-}
-
-/// How a catalog is opened.
-pub struct Options<'a> {
-    /// Where it is.
-    pub location: Location<'a>,
-    /// What a commit may lose.
-    pub durability: Durability,
-    /// What time rows are written with.
-    pub clock: Arc<dyn Clock>,
-    /// How many writes may wait for the writer; a caller past it waits before it is queued.
-    pub queue_max: usize,
-    /// How many writes share one commit at most.
-    pub batch_max: usize,
-    /// The room of the file system, whose ballast is given up when a commit finds none.
-    pub space: Arc<Space>,
-    /// How long a blob that nothing uses yet is kept from the collection.
-    pub blob_grace: Duration,
-    /// Where reads and commits are counted.
-    pub metrics: Arc<CatalogMetrics>,
-}
-
-impl<'a> Options<'a> {
-    /// Default of [`queue_max`](Options::queue_max).
-    pub const QUEUE_MAX: usize = 1024;
-    /// Default of [`batch_max`](Options::batch_max).
-    pub const BATCH_MAX: usize = 256;
-
-    /// Default of [`blob_grace`](Options::blob_grace).
-    pub const BLOB_GRACE: Duration = Duration::from_secs(3600);
-
-    /// The defaults for `location`: full durability, the machine's clock.
-    pub fn new(location: Location<'a>) -> Self {
-        Self {
-            location,
-            durability: Durability::Full,
-            clock: Arc::new(SystemClock),
-            queue_max: Self::QUEUE_MAX,
-            batch_max: Self::BATCH_MAX,
-            space: Space::unlimited(),
-            blob_grace: Self::BLOB_GRACE,
-            metrics: Arc::default(),
-        }
-    }
-}
+/// How the writer will have ended.
+type Ending = Receiver<Result<(), Error>>;
 
 /// The open catalog. Share it behind an `Arc`. Dropping it closes it and waits for the writer.
 pub struct Catalog {
@@ -164,7 +101,7 @@ pub struct Catalog {
     /// The ways to the writer; none once the catalog is closed.
     ways: RwLock<Option<Ways>>,
     /// How the writer ended.
-    ended: Receiver<Result<(), Error>>,
+    ended: Ending,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Whether a failed commit may come back with the next start.
     unclear: Arc<AtomicBool>,
@@ -195,9 +132,7 @@ impl Catalog {
         let index = index_file::hold(&place, &connection)?;
         let in_memory = matches!(place, Place::Memory(_));
         let folding = (!in_memory)
-            .then(|| connection::open_for_folding(&place, options.durability))
-            .transpose()?
-            .map(|own| Folding::start(own, Arc::clone(&options.metrics)))
+            .then(|| start_folding(&place, &options))
             .transpose()?;
         let folds = folding
             .as_ref()
@@ -230,14 +165,7 @@ impl Catalog {
             metrics: Arc::clone(&options.metrics),
         };
         let (ways, incoming) = incoming::ways(options.queue_max);
-        let (end, ended) = bounded(1);
-        let thread = std::thread::Builder::new()
-            .name("catalog-writer".to_owned())
-            .spawn(move || {
-                // The catalog may be gone when nobody waited for the end.
-                let _ = end.send(writer::work(writer, incoming));
-            })
-            .map_err(|error| Error::io("starting", "the catalog's writer", error))?;
+        let (thread, ended) = start_writer(writer, incoming)?;
         Ok(Self {
             files: place.files(),
             readers: Readers::new(place, gate),
@@ -356,9 +284,11 @@ impl Catalog {
             return Err(closed().into());
         }
         let answer = answer.recv().unwrap_or_else(|_| Err(closed().into()));
-        self.metrics
-            .write_seconds
-            .observe_duration(started.elapsed());
+        // Who is patient waits on purpose.
+        if !patiently {
+            let took = started.elapsed();
+            self.metrics.write_seconds.observe_duration(took);
+        }
         answer
     }
 
@@ -455,6 +385,24 @@ impl Drop for Catalog {
             let _ = thread.join();
         }
     }
+}
+
+fn start_folding(place: &Place, options: &Options<'_>) -> Result<Folding, Error> {
+    let own = connection::open_for_folding(place, options.durability)?;
+    Folding::start(own, Arc::clone(&options.metrics))
+}
+
+/// The writer's thread.
+fn start_writer(writer: Writer, incoming: Incoming) -> Result<(JoinHandle<()>, Ending), Error> {
+    let (end, ended) = bounded(1);
+    let thread = std::thread::Builder::new()
+        .name("catalog-writer".to_owned())
+        .spawn(move || {
+            // The catalog may be gone when nobody waited for the end.
+            let _ = end.send(writer::work(writer, incoming));
+        })
+        .map_err(|error| Error::io("starting", "the catalog's writer", error))?;
+    Ok((thread, ended))
 }
 
 /// The version of the SQLite that this program is built with.

@@ -96,7 +96,7 @@ impl Writer {
         let result = match self.end_tags() {
             Ok(()) => self
                 .run_waiting(&mut batch, first, incoming)
-                .and_then(|()| self.commit_timed(&batch)),
+                .and_then(|()| self.commit(&batch)),
             Err(failure) => {
                 batch.jobs.push(first);
                 Err(failure)
@@ -121,6 +121,7 @@ impl Writer {
     /// Takes away the tags that a batch left, while nobody waits for it. What fails is tried again
     /// before the next batch.
     fn end_tags_or_later(&mut self) {
+        let there_are_some = self.ending.load(Ordering::Acquire);
         let stay = self.gate.as_ref().map(|gate| gate.exclusive());
         if let Err(failure) = self.end_tags() {
             log::warn!(
@@ -130,6 +131,9 @@ impl Writer {
             self.recover(&failure);
         }
         drop(stay);
+        if there_are_some {
+            self.log_file.note(&self.connection);
+        }
     }
 
     fn end_tags(&self) -> Result<(), Failure> {
@@ -225,16 +229,15 @@ impl Writer {
         Ok(succeeded)
     }
 
-    fn commit_timed(&self, batch: &Batch) -> Result<(), Failure> {
+    fn commit(&self, batch: &Batch) -> Result<(), Failure> {
         let begun = Instant::now();
-        let committed = self.commit(batch);
-        self.metrics
-            .commit_seconds
-            .observe_duration(begun.elapsed());
+        let committed = self.commit_now(batch);
+        let took = begun.elapsed();
+        self.metrics.commit_seconds.observe_duration(took);
         committed
     }
 
-    fn commit(&self, batch: &Batch) -> Result<(), Failure> {
+    fn commit_now(&self, batch: &Batch) -> Result<(), Failure> {
         if !batch.shards.is_empty() {
             let shards: Vec<Shard> = batch.shards.iter().copied().collect();
             let synced = catch_unwind(AssertUnwindSafe(|| (self.sync_shards)(&shards)))

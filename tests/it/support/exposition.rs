@@ -36,7 +36,7 @@ impl Exposition {
                 let (name, help) = rest.split_once(' ').expect("a help");
                 assert!(is_name(name) && !help.is_empty(), "{line}");
                 assert!(helped.insert(name.to_owned()), "{name} has two helps");
-                family = name.to_owned();
+                name.clone_into(&mut family);
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').expect("a type");
                 assert_eq!(name, family, "the type follows the help");

@@ -1,6 +1,5 @@
-//! What the kernel knows of this process. Read from `/proc`, where that is; nothing is written.
+//! What this process uses: memory, files, threads, time, storage.
 
-use std::fs;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
@@ -8,7 +7,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// How it stands with the process. What the kernel does not tell is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Process {
+pub struct Usage {
     /// Resident memory, in bytes.
     pub resident_bytes: Option<u64>,
     /// Address space, in bytes.
@@ -28,17 +27,17 @@ pub struct Process {
 }
 
 /// Looks at this process.
-pub fn look() -> Process {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let io = fs::read_to_string("/proc/self/io").unwrap_or_default();
+pub fn own() -> Usage {
+    let status = super::read("/proc/self/status").unwrap_or_default();
+    let io = super::read("/proc/self/io").unwrap_or_default();
     let kib = |name| field(&status, name).map(|number| number.saturating_mul(1024));
     let cpu = clock_gettime(ClockId::ProcessCPUTime);
-    Process {
+    Usage {
         resident_bytes: kib("VmRSS"),
         virtual_bytes: kib("VmSize"),
         threads: field(&status, "Threads"),
         // The folder that is being read is open itself.
-        open_files: fs::read_dir("/proc/self/fd")
+        open_files: std::fs::read_dir("/proc/self/fd")
             .ok()
             .map(|entries| (entries.count() as u64).saturating_sub(1)),
         open_files_max: getrlimit(Resource::Nofile).current,
@@ -53,7 +52,7 @@ pub fn look() -> Process {
 
 /// Bytes that this thread has written to files so far; `None` where the kernel does not tell.
 pub fn thread_written() -> Option<u64> {
-    field(&fs::read_to_string("/proc/thread-self/io").ok()?, "wchar")
+    field(&super::read("/proc/thread-self/io")?, "wchar")
 }
 
 /// The number of a line `name: number`, perhaps with a unit behind it.
@@ -88,11 +87,11 @@ mod tests {
 
     #[test]
     fn this_process_is_told_of() {
-        let process = look();
-        assert!(process.resident_bytes > Some(100 << 10), "{process:?}");
-        assert!(process.virtual_bytes >= process.resident_bytes);
-        assert!(process.threads >= Some(1));
-        assert!(process.open_files >= Some(1));
-        assert!(process.open_files_max >= process.open_files);
+        let own = own();
+        assert!(own.resident_bytes > Some(100 << 10), "{own:?}");
+        assert!(own.virtual_bytes >= own.resident_bytes);
+        assert!(own.threads >= Some(1));
+        assert!(own.open_files >= Some(1));
+        assert!(own.open_files_max >= own.open_files);
     }
 }
