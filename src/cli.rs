@@ -88,6 +88,17 @@ pub enum Command {
                       `coracle config default` lists them."
     )]
     Serve(ServeArgs),
+    /// Tell what the running server is doing
+    #[command(
+        long_about = "Tells what the server that runs on the folder is doing at this moment: \
+                      requests, uploads with their progress, what housekeeping does and how it \
+                      last ended, the room on the disk. With --watch it is told anew each second, \
+                      on a terminal in one place, until Ctrl-C or the server's end.",
+        after_help = "Examples:\n  \
+                      coracle status\n  \
+                      coracle status --watch --data /srv/oci"
+    )]
+    Status(StatusArgs),
     /// Have the running registry read its configuration and files again
     #[command(
         long_about = "Has the running registry read again what can change while it runs: access \
@@ -351,6 +362,17 @@ pub struct ServeArgs {
     pub settings: SettingArgs,
 }
 
+/// `coracle status`.
+#[derive(Args, Clone, Debug)]
+pub struct StatusArgs {
+    /// Go on, each second
+    #[arg(long, short)]
+    pub watch: bool,
+    /// The folder, and how it is told.
+    #[command(flatten)]
+    pub common: FolderArgs,
+}
+
 /// `coracle reload`.
 #[derive(Args, Clone, Debug)]
 pub struct ReloadArgs {
@@ -552,6 +574,7 @@ impl Cli {
             Command::Tag { command } => data_flag(command.common().data.as_ref()),
             Command::Undelete(args) => data_flag(args.common.data.as_ref()),
             Command::Du(args) => data_flag(args.common.data.as_ref()),
+            Command::Status(args) => data_flag(args.common.data.as_ref()),
             Command::User { command } => data_flag(command.common().data.as_ref()),
             Command::Token { command } => data_flag(command.common().data.as_ref()),
             Command::Access {

@@ -35,6 +35,7 @@ pub mod store;
 pub mod clock;
 mod der;
 pub mod host;
+pub mod metrics;
 pub mod oci;
 
 pub mod http;

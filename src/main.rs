@@ -10,7 +10,7 @@ use coracle::cli::{
 };
 use coracle::commands::{
     access, backup, cert, check, config, doctor, du, gc, reload, repo, restore, retention, serve,
-    tag, task, token, undelete, user, version,
+    status, tag, task, token, undelete, user, version,
 };
 use coracle::config::{ConfigError, Effective, Settings};
 use coracle::exit::Exit;
@@ -96,6 +96,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             serve::run(sources, running)?;
             Ok(Exit::Ok)
         }
+        Command::Status(args) => done(status::run(&folder_settings(cli)?, args)),
         Command::Reload(args) => Ok(reload::run(&cli.sources().data_folder()?, args.json)?),
         Command::Check(args) => run_check(cli, args),
         Command::Backup(args) => run_backup(cli, args),

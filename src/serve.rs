@@ -4,7 +4,10 @@
 //! serve. Nothing here prints or decides a rule.
 
 mod auth;
+mod control;
 mod error;
+mod figures;
+mod ops;
 pub mod reload;
 mod service;
 mod serving;
@@ -13,13 +16,9 @@ mod store;
 mod tls;
 mod watchdog;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use crate::api::control::Control;
 use crate::api::jobs::{Jobs, Room, gc, relief, sweep};
 use crate::api::policy_jobs::{Intervals, PolicyJobs};
 use crate::api::scrub::{ScrubOptions, Scrubber};
@@ -28,7 +27,8 @@ use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
 use crate::http::tls::Tls;
-use crate::http::{Handed, Handler, Limits, ListenAddress, Request, Response, Scheme, Server};
+use crate::http::{Handed, Handler, Request, Response, Scheme, Server};
+use crate::metrics::Metrics;
 use crate::registry::{self, Registry};
 use crate::store::ErrorKind;
 use crate::store::folder::FolderLock;
@@ -37,14 +37,10 @@ use crate::store::layout::Layout;
 pub use error::{Error, is_locked};
 use reload::{Configured, Part, Reloader};
 pub use service::Service;
-use serving::ControlServer;
 pub use serving::{Serving, write_ready_file};
 pub use sockets::Sockets;
 use store::{open_blobs, open_catalog, open_space};
 pub use tls::certificates as open_certificates;
-
-/// Worker threads of the control socket: one that works, one that answers meanwhile.
-const CONTROL_WORKERS_MAX: usize = 2;
 
 /// How long the catalog may take to fold its log away at the end.
 pub const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
@@ -89,13 +85,16 @@ impl Coracle {
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
         // First: on a full disk it makes the room in which the others are opened.
         let space = open_space(&settings, layout.as_ref())?;
-        let blobs = open_blobs(&settings, layout.as_ref(), &space)?;
-        let catalog = open_catalog(&settings, layout.as_ref(), &clock, &blobs, &space)?;
+        let metrics = Arc::new(Metrics::default());
+        let blobs = open_blobs(&settings, layout.as_ref(), &space, &metrics)?;
+        let catalog = open_catalog(&settings, layout.as_ref(), &clock, &blobs, &space, &metrics)?;
         let catalog = Arc::new(catalog);
         let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
         put_in_force(&registry, &settings)?;
-        let registry = Arc::new(registry.with_space(space));
-        let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
+        let registry = registry.with_space(space).with_metrics(metrics);
+        let registry = Arc::new(registry);
+        let logins = &registry.metrics().logins;
+        let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock, logins)?;
         let auth = Arc::new(auth);
         let options = api_options(&settings);
         let mut api = Api::new(Arc::clone(&registry), Arc::clone(&auth), options);
@@ -156,16 +155,23 @@ impl Coracle {
         // Here and not where the store is opened: commands that look at it need no certificate.
         let tls = tls::open(&self.settings, &self.clock)?;
         if let Some(tls) = &tls {
-            self.api.tell_of(Arc::clone(tls));
+            self.api.vitals().tell_of_tls(Arc::clone(tls));
         }
         let server = self.bind_server(host.sockets.serve, tls.as_ref())?;
-        sockets::refuse_ops(&host.sockets.ops)?;
+        let ops = ops::Place {
+            handed: host.sockets.ops,
+            listen: &self.settings.ops.listen,
+            tls: tls.as_ref(),
+        };
+        let ops = ops.bind(&server, self.api.vitals())?;
         let format = self.settings.log.format;
         let mut parts = reload::parts(&self.registry, &self.auth, tls.clone(), format);
         parts.extend(host.parts);
         let reload = Reloader::new(host.configured, parts, host.service.clone());
         let reload = Arc::new(reload);
-        let control = self.bind_control(host.sockets.control, &reload)?;
+        let path = self.layout.as_ref().map(Layout::control);
+        let vitals = self.api.vitals();
+        let control = control::bind(path, host.sockets.control, vitals, &reload)?;
         self.registry.space().keep_ballast();
         let jobs = Jobs::start(self.rooms())?;
         let policy = self.start_policy()?;
@@ -182,6 +188,7 @@ impl Coracle {
         let watch = tls.as_ref().map(|tls| tls.watch(CERTIFICATES_INTERVAL));
         Ok(Serving {
             server,
+            ops,
             control,
             reload,
             service: host.service,
@@ -260,44 +267,6 @@ impl Coracle {
             ],
         });
         rooms
-    }
-
-    /// The control socket in the data folder, and those that were handed over; `None` where there
-    /// is neither.
-    fn bind_control(
-        &self,
-        handed: Vec<Handed>,
-        reload: &Arc<Reloader>,
-    ) -> Result<Option<ControlServer>, Error> {
-        if self.layout.is_none() && handed.is_empty() {
-            return Ok(None);
-        }
-        let reload = Arc::clone(reload);
-        let control = Control::new(Arc::clone(&self.registry), Arc::clone(&self.auth));
-        let handler = Arc::new(control.with_reload(Box::new(move || reload.reload())));
-        let limits = Limits {
-            workers_max: CONTROL_WORKERS_MAX,
-            workers_min: 1,
-            ..Limits::default()
-        };
-        let handed = handed.into_iter().map(|socket| (socket, None)).collect();
-        let path = self.layout.as_ref().map(Layout::control);
-        let own: Vec<ListenAddress> = path.iter().cloned().map(ListenAddress::Unix).collect();
-        // A folder that we made is its owner's alone (0700), so the socket is too, from its first
-        // moment; in a folder that was there before, from the next line on.
-        let server = Server::bind_beside(handed, &own, limits, handler)?;
-        if let Some(path) = path {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        }
-        let handle = server.handle();
-        let thread = thread::Builder::new()
-            .name("control".to_owned())
-            .stack_size(256 << 10)
-            .spawn(move || server.run())?;
-        Ok(Some(ControlServer {
-            handle,
-            thread: Some(thread),
-        }))
     }
 }
 

@@ -5,7 +5,7 @@
 //! `/backup`, `/gc`, `/retention`.
 //! `POST /reload` reads files again (`control_reload`).
 //! `POST /accounts` does something to accounts (`control_accounts`), `POST /registry` to
-//! repositories and tags (`control_registry`).
+//! repositories and tags (`control_registry`); `GET /status` tells what the server is doing.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use serde::Deserialize;
 use super::control_reload::{self, Reload};
 use super::control_tasks::Task;
 use super::respond::json_body;
-use super::{control_accounts, control_registry};
+use super::vitals::Vitals;
+use super::{control_accounts, control_registry, status};
 use crate::auth::action::ActionError;
 use crate::auth::explain::Question;
 use crate::auth::{Authenticator, Subject};
@@ -57,18 +58,20 @@ impl Asked {
 pub struct Control {
     registry: Arc<Registry>,
     auth: Arc<Authenticator>,
+    vitals: Arc<Vitals>,
     tasks: Vec<Task>,
     /// Absent where whoever embeds the registry reads its settings.
     reload: Option<Reload>,
 }
 
 impl Control {
-    /// Serves `registry`, its accounts and its rules.
-    pub fn new(registry: Arc<Registry>, auth: Arc<Authenticator>) -> Self {
-        let tasks = tasks(&registry);
+    /// Serves the registry, its accounts and its rules that `vitals` are about.
+    pub fn new(vitals: Arc<Vitals>) -> Self {
+        let tasks = tasks(&vitals.registry);
         Self {
-            registry,
-            auth,
+            registry: Arc::clone(&vitals.registry),
+            auth: Arc::clone(&vitals.auth),
+            vitals,
             tasks,
             reload: None,
         }
@@ -126,6 +129,7 @@ impl Handler for Control {
             (Method::Post, "/registry") => control_registry::run(&self.registry, request),
             (Method::Post, "/reload") => control_reload::run(self.reload.as_ref()),
             (Method::Post, "/access/explain") => self.explain(request),
+            (Method::Get, "/status") => status::answer(&self.vitals),
             _ => refuse(
                 404,
                 "this server does not know the command; is it of another version?",

@@ -15,6 +15,7 @@ pub mod repo;
 pub mod restore;
 pub mod retention;
 pub mod serve;
+pub mod status;
 mod table;
 pub mod tag;
 pub mod task;

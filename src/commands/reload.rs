@@ -52,7 +52,7 @@ fn print(out: &mut impl Write, report: &ReloadReport) -> io::Result<()> {
         writeln!(out, "{}: {}", part.part, part.detail)?;
     }
     for part in report.refused() {
-        eprintln!("coracle: {} stay as before: {}", part.part, part.detail);
+        eprintln!("coracle: {} not taken: {}", part.part, part.detail);
     }
     if !report.restart.is_empty() {
         let keys = report.restart.join(", ");

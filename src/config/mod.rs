@@ -35,7 +35,7 @@ pub use manual::manual_page;
 pub use number::{format_bytes, format_seconds, parse_bytes, parse_seconds};
 pub use render::{default_toml, markdown_table};
 pub use settings::{
-    Auth, Delete, Housekeeping, KEYS, Limits, Listing, Log, Manifests, Referrers, Server, Settings,
-    Storage, Tls, Token, Uploads,
+    Auth, Delete, Housekeeping, KEYS, Limits, Listing, Log, Manifests, Ops, OwnAddress, Referrers,
+    Server, Settings, Storage, Tls, Token, Uploads,
 };
 pub use value::Value;

@@ -123,6 +123,14 @@ settings! {
         /// How long running requests may take to finish when the server is told to stop.
         stop_seconds_max: Duration = "30", seconds(0, 3600);
     }
+    /// Metrics and health, for whoever looks after the registry.
+    ops: Ops {
+        /// Where they are to be had without a credential: at an address like those of
+        /// `server.listen` (plain HTTP unless `https://` is written before it); `auto` is
+        /// 127.0.0.1 and the port after that of the first of those. At the addresses of the
+        /// registry itself, health is there for all, and metrics are for who has `admin` on `**`.
+        listen: OwnAddress = "auto", Kind::OwnAddress;
+    }
     /// TLS. Files are read again when they change, or at a reload. In every section, a path that is
     /// written `credential:NAME` is that of a credential which systemd hands over
     /// (`LoadCredential=NAME:/path/to/it`).
@@ -372,6 +380,17 @@ settings! {
         /// Whether it is logged who was let in or refused, and who changed what, at level `info`.
         audit: bool = "true", Kind::Switch;
     }
+}
+
+/// The address of something beside the registry itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnAddress {
+    /// Found by the addresses of the registry.
+    Auto,
+    /// None.
+    Off,
+    /// This one.
+    At(Listen),
 }
 
 impl Token {

@@ -1,4 +1,5 @@
-//! What this machine tells about itself: mounts, listening sockets, limits, names of users.
+//! What this machine tells about itself: mounts, listening sockets, limits, names of users, what
+//! this process uses.
 //!
 //! Only reads, mostly below `/proc`, and what cannot be read is not known: nothing here fails. No
 //! word of the registry, and no opinion about what is found.
@@ -6,6 +7,7 @@
 pub mod limits;
 pub mod mounts;
 pub mod ports;
+pub mod usage;
 pub mod users;
 
 use std::fs::File;

@@ -13,6 +13,7 @@ use super::listen::Listening;
 use super::request::Peer;
 use super::scan::Scan;
 use super::shared::WAKE;
+use super::shed::Shed;
 use super::stream::{Connection, Plain, Socket};
 use super::table::{Conn, Waiting};
 use super::tls::{Tls, TlsConnection};
@@ -120,11 +121,7 @@ impl Dispatcher {
                 | Errno::TIMEDOUT,
             ) => log::debug!("a connection ended before it was accepted: {error}"),
             _ => {
-                let total = self
-                    .shared
-                    .counters
-                    .accept_failed_total
-                    .fetch_add(1, Ordering::Relaxed);
+                let total = self.shared.counters.shed.count(Shed::System);
                 if total.is_power_of_two() || total == 0 {
                     log::warn!("cannot accept connections for a moment: {error}");
                 }
@@ -144,10 +141,7 @@ impl Dispatcher {
             return false;
         };
         if waiting != Waiting::Closing {
-            self.shared
-                .counters
-                .shed_total
-                .fetch_add(1, Ordering::Relaxed);
+            self.shared.counters.shed.count(Shed::Connections);
         }
         self.shared.close(conn);
         true
@@ -233,6 +227,7 @@ impl Dispatcher {
             turn: None,
         });
         if is_full {
+            self.shared.counters.shed.count(Shed::Connections);
             self.refuse(
                 conn,
                 503,
@@ -240,6 +235,7 @@ impl Dispatcher {
                 false,
             );
         } else if is_client_over {
+            self.shared.counters.shed.count(Shed::ClientConnections);
             let why = format!("the client has more than {per_client_max} open connections");
             self.refuse(conn, 503, why, true);
         } else {

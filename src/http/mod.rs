@@ -44,11 +44,13 @@ mod serve;
 mod server;
 mod share;
 mod shared;
+mod shed;
 mod status;
 mod stop;
 mod stream;
 mod table;
 pub mod tls;
+pub mod trace;
 mod wire;
 
 #[cfg(test)]
@@ -65,4 +67,5 @@ pub use probe::{Answer, Probe};
 pub use request::{Method, Peer, Request};
 pub use response::{OnSent, Response, ResponseBody, Sent, Text};
 pub use server::{Server, ServerHandle, Stats};
+pub use shed::Shed;
 pub use status::reason;

@@ -83,8 +83,9 @@ impl Probe {
         })
     }
 
-    /// Asks through each listener once, and then never again through those that do not answer:
-    /// no network leads there. Without any the server is asked directly.
+    /// Asks through each listener once, and then never again through those that do not answer,
+    /// because no network leads there, nor through those that want a certificate, because each
+    /// attempt is a failed handshake. Without any the server is asked directly.
     ///
     /// # Errors
     /// It did not answer at all.
@@ -92,6 +93,7 @@ impl Probe {
         let mut answer = None;
         for endpoint in std::mem::take(&mut self.endpoints) {
             match self.ask_at(&endpoint, Instant::now() + within) {
+                Ok(Answer::Alert) => answer = Some(Answer::Alert),
                 Ok(one) => {
                     answer = Some(one);
                     self.endpoints.push(endpoint);

@@ -14,6 +14,7 @@ use super::handler::Handler;
 use super::limits::Limits;
 use super::listen::{Endpoint, Listening};
 use super::shared::{Phase, Shared};
+use super::shed::Shed;
 use super::stream::Socket;
 use super::tls::Tls;
 
@@ -43,14 +44,21 @@ pub struct Stats {
     pub workers: usize,
     /// Connections accepted since the start.
     pub accepted_total: u64,
-    /// Connections closed or refused since the start because a limit of connections, of waiting
-    /// requests or of open files was met.
-    pub shed_total: u64,
-    /// Times since the start that the system could not give a connection, because of open files
-    /// or memory, and none could be given up for it.
-    pub accept_failed_total: u64,
+    /// The most that may be open.
+    pub connections_max: usize,
+    /// Connections closed or refused since the start because a bound was met, in the order of
+    /// [`Shed::ALL`]. The last is how often the system could not give a connection and none could
+    /// be given up for it.
+    pub shed: [u64; Shed::ALL.len()],
     /// TLS handshakes since the start that failed, took too long or were too many.
     pub handshakes_failed_total: u64,
+}
+
+impl Stats {
+    /// Connections closed or refused since the start, for whatever reason.
+    pub fn shed_total(&self) -> u64 {
+        self.shed.iter().sum()
+    }
 }
 
 impl Server {
@@ -174,8 +182,8 @@ impl ServerHandle {
                 + self.shared.shares.waiting(),
             workers: counters.workers.load(Ordering::Relaxed),
             accepted_total: counters.accepted_total.load(Ordering::Relaxed),
-            shed_total: counters.shed_total.load(Ordering::Relaxed),
-            accept_failed_total: counters.accept_failed_total.load(Ordering::Relaxed),
+            connections_max: self.shared.limits.connections_max,
+            shed: counters.shed.read(),
             handshakes_failed_total: counters.handshakes_failed_total.load(Ordering::Relaxed),
         }
     }

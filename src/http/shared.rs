@@ -20,6 +20,7 @@ use super::handler::{Handler, Refusal};
 use super::limits::Limits;
 use super::response::{OnSent, Response, Sent};
 use super::share::Shares;
+use super::shed::{Shed, ShedCounters};
 use super::stream::{Plain, Socket};
 use super::table::{Conn, Table, Waiting};
 
@@ -44,8 +45,7 @@ pub(super) struct Counters {
     /// Workers that wait for a connection, less the connections that wait for a worker.
     pub(super) available: AtomicIsize,
     pub(super) accepted_total: AtomicU64,
-    pub(super) shed_total: AtomicU64,
-    pub(super) accept_failed_total: AtomicU64,
+    pub(super) shed: ShedCounters,
     pub(super) handshakes_failed_total: AtomicU64,
     /// Bytes of bodies and responses, either way. Shared with every connection.
     pub(super) moved_bytes: Arc<AtomicU64>,
@@ -207,7 +207,7 @@ impl Shared {
             self.wake();
         }
         if let Some((conn, _)) = given_up {
-            self.counters.shed_total.fetch_add(1, Ordering::Relaxed);
+            self.counters.shed.count(Shed::IncompleteHeads);
             self.close(conn);
         }
     }

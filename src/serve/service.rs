@@ -4,15 +4,15 @@
 //! A thread of its own does so, and only where a service manager listens (`NOTIFY_SOCKET`).
 //! *Ready* is said once a request through the own listener and the catalog have answered.
 
-use std::fmt::Write as _;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::figures::Figures;
 use super::watchdog;
 use crate::clock;
-use crate::http::{Probe, ServerHandle};
+use crate::http::{Probe, Server};
 use crate::registry::Registry;
 use crate::systemd::{Message, Notifier, Watchdog};
 
@@ -87,14 +87,6 @@ struct Served {
     figures: Arc<Figures>,
 }
 
-/// Where the figures of the status come from.
-struct Figures {
-    handle: ServerHandle,
-    registry: Arc<Registry>,
-    /// `serving on http://127.0.0.1:5000`
-    doing: String,
-}
-
 impl Service {
     /// The one that the environment of this process asks for; `None` where no service manager
     /// listens.
@@ -128,18 +120,9 @@ impl Service {
     ///
     /// # Errors
     /// No thread could be started, or TLS not be set up.
-    pub(super) fn serving(
-        &self,
-        registry: &Arc<Registry>,
-        server: &crate::http::Server,
-    ) -> io::Result<()> {
+    pub(super) fn serving(&self, registry: &Arc<Registry>, server: &Server) -> io::Result<()> {
         let endpoints = server.local_endpoints();
-        let urls: Vec<String> = endpoints.iter().map(crate::http::Endpoint::url).collect();
-        let figures = Arc::new(Figures {
-            handle: server.handle(),
-            registry: Arc::clone(registry),
-            doing: format!("serving on {}", urls.join(", ")),
-        });
+        let figures = Arc::new(Figures::new(server, registry));
         let probe = || Probe::new(server.handle(), endpoints.clone(), ALIVE);
         if let Some(watchdog) = self.watchdog {
             let shared = Arc::clone(&self.shared);
@@ -279,9 +262,7 @@ impl Shared {
                 }
                 Phase::Stopping(figures) => {
                     if let Some(figures) = figures {
-                        let running = figures.handle.stats().requests_active;
-                        let text = format!("stopping: {running} requests are running");
-                        self.tell(text, &mut said);
+                        self.tell(figures.stopping(), &mut said);
                     }
                     state = self.wait(state, STOPPING_INTERVAL);
                 }
@@ -302,20 +283,20 @@ impl Shared {
     fn make_ready(&self, mut served: Served) -> MutexGuard<'_, State> {
         loop {
             let outcome = served.probe.settle(READY_PATIENCE);
-            let catalog = served.figures.registry.totals();
+            let catalog = served.figures.catalog();
             let mut state = self.state();
             if !matches!(state.phase, Phase::Running(_)) {
                 return state;
             }
             match (outcome, catalog) {
-                (Ok(answer), Ok(_)) if answer.is_served() => {
+                (Ok(answer), Ok(())) if answer.is_served() => {
                     let text = served.figures.status(state.refused.as_deref());
                     let message = Message::new().ready(std::process::id());
                     self.notifier.send(&message.status(&text));
                     state.is_ready = true;
                     return state;
                 }
-                (outcome, Ok(_)) => {
+                (outcome, Ok(())) => {
                     let answer = outcome.map_or_else(|e| e.to_string(), |it| it.to_string());
                     let text = format!("starting: a first request came to {answer}");
                     self.notifier.send(&Message::new().status(&text));
@@ -328,35 +309,5 @@ impl Shared {
             }
             drop(self.wait(state, READY_INTERVAL));
         }
-    }
-}
-
-impl Figures {
-    /// What goes on, in a line.
-    fn status(&self, refused: Option<&str>) -> String {
-        let mut text = String::new();
-        // Writing to a text does not fail.
-        if let Some(why) = refused {
-            let _ = write!(text, "the last reload was refused: {why}; ");
-        }
-        text.push_str(&self.doing);
-        if let Ok(totals) = self.registry.totals() {
-            let bytes = crate::store::space::human(totals.blob_bytes);
-            let _ = write!(
-                text,
-                "; {} repositories, {} tags, {} blobs of {bytes}",
-                totals.repositories, totals.tags, totals.blobs
-            );
-        }
-        let stats = self.handle.stats();
-        let _ = write!(
-            text,
-            "; {} connections, {} requests",
-            stats.connections, stats.requests_active
-        );
-        if let Ok(Some(room)) = self.registry.space().standing() {
-            let _ = write!(text, "; {} free", crate::store::space::human(room.free));
-        }
-        text
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 use super::Error;
 use super::reload::Reloader;
@@ -19,7 +19,8 @@ use crate::registry::Registry;
 /// A registry that has its addresses.
 pub struct Serving {
     pub(super) server: Server,
-    pub(super) control: Option<ControlServer>,
+    pub(super) ops: Option<SideServer>,
+    pub(super) control: Option<SideServer>,
     pub(super) reload: Arc<Reloader>,
     pub(super) service: Option<Arc<Service>>,
     pub(super) registry: Arc<Registry>,
@@ -55,21 +56,42 @@ impl Serving {
         }
         self.server.run()?;
         drop(self.control);
+        drop(self.ops);
         Ok(())
     }
 }
 
-/// The control socket's server and its thread.
-pub(super) struct ControlServer {
-    pub(super) handle: ServerHandle,
-    pub(super) thread: Option<JoinHandle<io::Result<()>>>,
+/// A server beside the registry's own, and its thread.
+pub(super) struct SideServer {
+    handle: ServerHandle,
+    thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-impl Drop for ControlServer {
+impl SideServer {
+    /// Runs it on a thread of this name.
+    pub(super) fn start(name: &str, server: Server) -> io::Result<Self> {
+        let handle = server.handle();
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .stack_size(256 << 10)
+            .spawn(move || server.run())?;
+        Ok(Self {
+            handle,
+            thread: Some(thread),
+        })
+    }
+
+    /// Looks at it from any thread.
+    pub(super) fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+}
+
+impl Drop for SideServer {
     fn drop(&mut self) {
         self.handle.stop_now();
         if let Some(thread) = self.thread.take() {
-            // Its failure was the end of the control socket only.
+            // Its failure was its own end only.
             let _ = thread.join();
         }
     }

@@ -17,7 +17,7 @@ pub struct Sockets {
     /// For the registry, in place of `server.listen`, with what is spoken there where that is said.
     pub(super) serve: Vec<(Handed, Option<Scheme>)>,
     /// For metrics and health.
-    pub ops: Vec<Handed>,
+    pub(super) ops: Vec<Handed>,
     /// For the command line, beside the one in the data folder.
     pub(super) control: Vec<Handed>,
 }
@@ -43,18 +43,6 @@ impl Sockets {
             }
         }
         Ok(all)
-    }
-}
-
-/// Says that nobody takes the sockets for metrics and health, whose clients would wait for ever.
-pub(super) fn refuse_ops(ops: &[Handed]) -> Result<(), Error> {
-    match ops.first() {
-        None => Ok(()),
-        Some(socket) => Err(Error::Setting(format!(
-            "the service manager hands over {} for ops, which this version does not serve; remove \
-             it from the socket's unit",
-            socket.address()
-        ))),
     }
 }
 

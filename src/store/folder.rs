@@ -112,8 +112,8 @@ pub fn holder(layout: &Layout) -> Option<Holder> {
     }
 }
 
-/// Whether the kernel tells of a lock on a file of this inode, on whichever file system; `None` when
-/// it does not tell of locks.
+/// Whether the kernel tells of a lock on a file of this inode, on whichever file system; `None`
+/// when it does not tell of locks.
 fn is_locked(file: &File) -> Option<bool> {
     let inode = format!(":{}", file.metadata().ok()?.ino());
     let locks = fs::read_to_string("/proc/locks").ok()?;

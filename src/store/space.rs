@@ -208,6 +208,7 @@ impl Space {
     fn standing_of(&self, state: &State, room: Room) -> Standing {
         let marks = self.options.marks(room.total);
         Standing {
+            total: room.total,
             free: room.free.saturating_add(state.ballast),
             reserve: marks.reserve,
             low_water: marks.low_water,

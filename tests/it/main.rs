@@ -17,6 +17,7 @@ mod catalog;
 mod cli;
 mod clients;
 mod config;
+mod dashboard;
 mod delete;
 mod docs;
 mod doctor;
@@ -26,9 +27,11 @@ mod explain;
 mod fulldisk;
 mod gc;
 mod heal;
+mod health;
 mod history;
 mod immutable;
 mod log;
+mod metrics;
 mod mount;
 mod pages;
 mod powercut;
@@ -44,6 +47,7 @@ mod retention;
 mod scrub;
 mod service;
 mod start;
+mod status;
 #[allow(
     dead_code,
     reason = "a vocabulary: not every word is in use at every time"

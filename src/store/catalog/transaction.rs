@@ -42,6 +42,8 @@ pub struct WriteTx<'c> {
     pub(super) shards: Vec<Shard>,
     /// Bytes of content that it wrote, which bounds how much shares one commit.
     pub(super) bytes: usize,
+    /// Whether it left tags that are to be taken away before anything else is written.
+    pub(super) ending: bool,
 }
 
 impl<'c> ReadTx<'c> {
@@ -116,6 +118,7 @@ impl<'c> WriteTx<'c> {
             actor: None,
             shards: Vec::new(),
             bytes: 0,
+            ending: false,
         }
     }
 

@@ -6,4 +6,5 @@ mod manager;
 mod notify;
 mod reload;
 mod stop;
+mod units;
 mod watchdog;
