@@ -56,7 +56,13 @@ strip -o "$stripped" "$binary"
 step "Debian package"
 if have lintian; then packaging/debian/build.sh "$stripped"; fi
 if have debootstrap systemd-nspawn; then
-  if [ "$(id -u)" = 0 ]; then packaging/debian/test.sh; else echo "not root: the package is not installed"; fi
+  if [ "$(id -u)" = 0 ]; then
+    packaging/debian/test.sh
+    step "the service under a systemd that boots"
+    packaging/systemd/boot-test.sh "$stripped"
+  else
+    echo "not root: neither is the package installed nor a system booted"
+  fi
 fi
 
 step "container image"
