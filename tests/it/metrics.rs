@@ -6,6 +6,7 @@ use crate::support::exposition::Exposition;
 use crate::support::image::Image;
 use crate::support::ops::{OPS, ops, scrape};
 use crate::support::program::run;
+use crate::support::tls::Certificates;
 use crate::support::{Server, eventually, start_configured};
 
 /// A metric with this label.
@@ -326,6 +327,25 @@ fn the_address_is_the_port_after_the_registrys_or_none() {
     let ended = run(&[flag, path, "config", "check"], "").expect(3);
     let said = format!("{}{}", ended.stdout, ended.stderr);
     assert!(said.contains("somewhere") && said.contains("off"), "{said}");
+}
+
+#[test]
+fn the_end_of_a_certificate_is_told() {
+    let certificates = Certificates::new();
+    let server = start_configured(&certificates.toml(OPS), &["--memory"]);
+    // Theirs is spoken without TLS unless it is said.
+    let page = scrape(&mut ops(&server));
+    let end = page.sum(
+        "coracle_tls_certificate_expiry_timestamp_seconds",
+        &["index=\"0\""],
+    );
+    assert!(end > page.value("process_start_time_seconds"), "{end}");
+    let mut client = server.tls_client(&certificates.client());
+    client.get("/v2/").expect(200);
+    let toml = certificates.toml("[ops]\nlisten = \"https://127.0.0.1:0\"\n");
+    let server = start_configured(&toml, &["--memory"]);
+    let mut ops = ops(&server).with_tls(&certificates.client(), "localhost");
+    scrape(&mut ops);
 }
 
 #[test]

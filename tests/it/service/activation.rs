@@ -2,6 +2,7 @@
 
 use super::manager::{Manager, Program};
 use crate::clients::require;
+use crate::support::ops::scrape;
 use crate::support::tls::Certificates;
 use crate::support::{Client, eventually};
 use rustix::process::Signal;
@@ -95,6 +96,22 @@ fn a_unix_socket_is_served_and_its_file_left_to_its_owner() {
     assert_eq!(ask(&program.url), 200);
     program.stop();
     assert!(path.exists());
+}
+
+#[test]
+fn a_socket_for_metrics_and_health_takes_the_place_of_their_address() {
+    let manager = Manager::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let command = handed(&manager.command(""), listener.into(), Some("ops"));
+    let mut program = Program::start(command, manager.folder.path());
+    assert_ne!(program.url, url);
+    let mut ops = Client::new(&url);
+    ops.get("/readyz").expect(200);
+    let page = scrape(&mut ops);
+    assert!(page.value("coracle_connections{listener=\"ops\"}") > 0.0);
+    ops.get("/v2/").expect(404);
+    program.stop();
 }
 
 #[test]
