@@ -130,6 +130,19 @@ CREATE INDEX tag_history_by_tag ON tag_history (repository, tag, id);
 -- Removals, in the order in which the time to bring them back ends.
 CREATE INDEX tag_history_removed ON tag_history (ended_at) WHERE ended_how IN (2, 3);
 
+-- Manifests that were removed and whose tags are still rows: nobody sees these any more, and the
+-- writer takes them away before it writes anything else. Nearly always empty.
+CREATE TABLE ending_tags (
+    -- The manifest, which is in the past already.
+    manifest_id INTEGER PRIMARY KEY REFERENCES manifest (id),
+    -- The repository that the tags are rows of; they keep it in the catalog.
+    repository_id INTEGER NOT NULL,
+    -- When they ended.
+    ended_at INTEGER NOT NULL,
+    -- By whom; NULL when nobody was logged in.
+    ended_by TEXT
+) STRICT;
+
 -- Repositories that share a quota, known by the pattern of that quota.
 CREATE TABLE quota_group (
     -- Internal.

@@ -16,12 +16,14 @@ use crate::oci::RepositoryName;
 mod accounts;
 mod cert;
 mod content;
+mod doctor;
 mod events;
 mod retention;
 
 pub use accounts::{FolderArgs, TokenCommand, UserCommand, UserNameArgs};
 pub use cert::{CertCommand, CertShowArgs, SelfSignedArgs};
 pub use content::{DuArgs, RepoCommand, TagCommand, UndeleteArgs};
+pub use doctor::DoctorArgs;
 pub use events::{EventsCommand, TailArgs};
 pub use retention::{RetentionArgs, RetentionCommand};
 
@@ -88,6 +90,30 @@ pub enum Command {
                       `coracle config default` lists them."
     )]
     Serve(ServeArgs),
+    /// Tell what the running server is doing
+    #[command(
+        long_about = "Tells what the server that runs on the folder is doing at this moment: \
+                      requests, uploads with their progress, what housekeeping does and how it \
+                      last ended, the room on the disk. With --watch it is told anew each second, \
+                      on a terminal in one place, until Ctrl-C or the server's end.",
+        after_help = "Examples:\n  \
+                      coracle status\n  \
+                      coracle status --watch --data /srv/oci"
+    )]
+    Status(StatusArgs),
+    /// Have the running registry read its configuration and files again
+    #[command(
+        long_about = "Has the running registry read again what can change while it runs: access \
+                      rules, rules about content, the level of the log, certificates, htpasswd \
+                      file and keys of a token server. SIGHUP does the same. What cannot be used \
+                      leaves things as they were; then it is told why, and the command ends with \
+                      code 3 for a mistake in the settings and 1 for anything else. Settings that \
+                      have changed and hold only after a restart are named.",
+        after_help = "Examples:\n  \
+                      coracle reload\n  \
+                      coracle reload --config /etc/coracle/coracle.toml --json"
+    )]
+    Reload(ReloadArgs),
     /// Prove that everything stored is there and undamaged
     #[command(
         long_about = "Compares the catalog with the stored files, in a running registry or in a \
@@ -212,7 +238,7 @@ pub enum Command {
         #[command(subcommand)]
         command: RetentionCommand,
     },
-    /// Tell how it stands with webhooks, follow events, send them once more, give them up
+    /// Follow events, tell how it stands with webhooks, send once more
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Events {
         /// What to do.
@@ -226,6 +252,20 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Look at everything that a registry needs of its host; say what is wrong and what to do
+    #[command(
+        long_about = "Looks at the configuration, the data folder and its owner, the disk, its \
+                      room and its speed, the clock, certificates, addresses, limits and memory \
+                      as a server with the same settings would find them, beside a running server \
+                      or without one; and prints what clients have to be told. It changes \
+                      nothing: a file of 16 MiB, to measure the disk, is removed again. It ends \
+                      with code 1 when something must be mended.",
+        after_help = "Examples:\n  \
+                      coracle doctor --data /srv/oci\n  \
+                      coracle doctor --config /etc/coracle/coracle.toml --host registry.lan\n  \
+                      coracle doctor --quick --json"
+    )]
+    Doctor(DoctorArgs),
     /// Make certificates, or show what they say
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Cert {
@@ -329,6 +369,28 @@ pub struct ServeArgs {
     /// Settings from the command line.
     #[command(flatten)]
     pub settings: SettingArgs,
+}
+
+/// `coracle status`.
+#[derive(Args, Clone, Debug)]
+pub struct StatusArgs {
+    /// Go on, each second
+    #[arg(long, short)]
+    pub watch: bool,
+    /// The folder, and how it is told.
+    #[command(flatten)]
+    pub common: FolderArgs,
+}
+
+/// `coracle reload`.
+#[derive(Args, Clone, Debug)]
+pub struct ReloadArgs {
+    /// The folder of the data
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<OsString>,
+    /// Print what came of it as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `coracle check`.
@@ -505,9 +567,11 @@ impl Cli {
     pub fn flags(&self) -> Vec<FlagValue> {
         match &self.command {
             Command::Serve(args) => args.settings.flags(),
+            Command::Doctor(args) => args.settings.flags(),
             Command::Config {
                 command: ConfigCommand::Check(args) | ConfigCommand::Show(args),
             } => args.settings.flags(),
+            Command::Reload(args) => data_flag(args.data.as_ref()),
             Command::Check(args) => data_flag(args.data.as_ref()),
             Command::Retention { command } => data_flag(command.args().data.as_ref()),
             Command::Gc(gc) | Command::GarbageCollect(GarbageCollectArgs { gc, .. }) => {
@@ -520,6 +584,7 @@ impl Cli {
             Command::Events { command } => data_flag(command.common().data.as_ref()),
             Command::Undelete(args) => data_flag(args.common.data.as_ref()),
             Command::Du(args) => data_flag(args.common.data.as_ref()),
+            Command::Status(args) => data_flag(args.common.data.as_ref()),
             Command::User { command } => data_flag(command.common().data.as_ref()),
             Command::Token { command } => data_flag(command.common().data.as_ref()),
             Command::Access {

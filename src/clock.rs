@@ -14,6 +14,12 @@ use std::time::{Duration, Instant, SystemTime};
 /// When this version was made, as the time since 1970: a clock that stands before it is wrong.
 pub const MADE_AFTER: Duration = Duration::from_secs(1_795_478_400);
 
+/// The day of [`MADE_AFTER`], for what is printed with a version: `2026-11-24`.
+pub fn made_on() -> String {
+    let ms = i64::try_from(MADE_AFTER.as_millis()).unwrap_or(i64::MAX);
+    rfc3339(ms).chars().take("2026-11-24".len()).collect()
+}
+
 /// A source of wall-clock time, and of the steady time beside it.
 pub trait Clock: Send + Sync {
     /// What time it is.
@@ -74,6 +80,14 @@ impl Clock for ManualClock {
     }
 }
 
+/// Microseconds of the kernel's `CLOCK_MONOTONIC`, by which all processes of the machine agree.
+pub fn monotonic_us() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    let microseconds = u64::try_from(time.tv_nsec).unwrap_or_default() / 1000;
+    seconds * 1_000_000 + microseconds
+}
+
 /// Milliseconds since 1970 UTC, negative before it, held at the bounds of the type.
 pub fn unix_ms(time: SystemTime) -> i64 {
     match time.duration_since(SystemTime::UNIX_EPOCH) {
@@ -120,6 +134,12 @@ mod tests {
         assert_eq!(rfc3339(i64::MAX), i64::MAX.to_string());
         assert_eq!(rfc3339_ms(1_709_210_096_789), "2024-02-29T12:34:56.789Z");
         assert_eq!(rfc3339_ms(i64::MAX), i64::MAX.to_string());
+    }
+
+    #[test]
+    fn the_day_of_a_version_is_a_date() {
+        let midnight = format!("{}T00:00:00Z", made_on());
+        assert!(parse_rfc3339(&midnight).is_some(), "{midnight}");
     }
 
     #[test]

@@ -36,9 +36,12 @@ pub mod store;
 
 pub mod clock;
 mod der;
+pub mod host;
+pub mod metrics;
 pub mod oci;
 
 pub mod http;
 pub mod logging;
+pub mod systemd;
 
 pub use serve::Coracle;

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use coracle::auth::explain::Question;
 use coracle::cli::{
     self, AccessCommand, BackupArgs, CertCommand, CheckArgs, Cli, Command, ConfigCommand,
-    ExplainArgs, GcArgs, RestoreArgs,
+    DoctorArgs, ExplainArgs, GcArgs, RestoreArgs,
 };
 use coracle::commands::{
-    access, backup, cert, check, config, du, events, gc, repo, restore, retention, serve, tag,
-    task, token, undelete, user, version,
+    access, backup, cert, check, config, doctor, du, events, gc, reload, repo, restore, retention,
+    serve, status, tag, task, token, undelete, user, version,
 };
-use coracle::config::{ConfigError, Settings};
+use coracle::config::{ConfigError, Effective, Settings};
 use coracle::exit::Exit;
 use coracle::logging;
 use coracle::registry::check::CheckOptions;
@@ -91,11 +91,13 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Serve(_) => {
             let sources = cli.sources();
-            let settings = Settings::load(&sources)?;
-            start_log(&settings);
-            serve::run(&sources, settings)?;
+            let running = Effective::load(&sources)?;
+            start_log(&running.settings);
+            serve::run(sources, running)?;
             Ok(Exit::Ok)
         }
+        Command::Status(args) => done(status::run(&folder_settings(cli)?, args)),
+        Command::Reload(args) => Ok(reload::run(&cli.sources().data_folder()?, args.json)?),
         Command::Check(args) => run_check(cli, args),
         Command::Backup(args) => run_backup(cli, args),
         Command::Gc(args) => run_gc(cli, args),
@@ -126,6 +128,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Command::Config { command } => run_config(cli, command),
+        Command::Doctor(args) => run_doctor(cli, args),
         Command::Cert { command } => run_cert(cli, command),
         Command::Version(args) => {
             version::run(args.json)?;
@@ -157,11 +160,20 @@ fn run_config(cli: &Cli, command: &ConfigCommand) -> Result<Exit, Failure> {
         }
         ConfigCommand::Check(args) => Ok(config::check(&cli.sources(), args.json)?),
         ConfigCommand::Show(args) => {
-            let effective = coracle::config::Effective::load(&cli.sources())?;
+            let effective = Effective::load(&cli.sources())?;
             config::show(&effective, args.json)?;
             Ok(Exit::Ok)
         }
     }
+}
+
+fn run_doctor(cli: &Cli, args: &DoctorArgs) -> Result<Exit, Failure> {
+    let options = doctor::Options {
+        json: args.json,
+        quick: args.quick,
+        host: args.host.clone(),
+    };
+    Ok(doctor::run(&cli.sources(), &options)?)
 }
 
 fn run_cert(cli: &Cli, command: &CertCommand) -> Result<Exit, Failure> {
@@ -234,10 +246,17 @@ fn run_restore(cli: &Cli, args: &RestoreArgs) -> Result<Exit, Failure> {
     Ok(restore::run(&options, output)?)
 }
 
+/// The settings as a person's command sees them, to whom systemd hands no credentials.
+fn typed_settings(cli: &Cli) -> Result<Settings, ConfigError> {
+    let mut sources = cli.sources();
+    sources.credentials_may_miss = true;
+    Settings::load(&sources)
+}
+
 /// The settings of a command about a folder, whatever the server would serve from and whom it
 /// would let in.
 fn folder_settings(cli: &Cli) -> Result<Settings, ConfigError> {
-    let mut settings = Settings::load(&cli.sources())?;
+    let mut settings = typed_settings(cli)?;
     let defaults = Settings::default();
     settings.storage.memory = false;
     settings.auth = defaults.auth;
@@ -249,7 +268,7 @@ fn folder_settings(cli: &Cli) -> Result<Settings, ConfigError> {
 
 /// The settings of a command that prints its outcome itself; the log has only what else happens.
 fn quiet_settings(cli: &Cli) -> Result<Settings, ConfigError> {
-    let mut settings = Settings::load(&cli.sources())?;
+    let mut settings = typed_settings(cli)?;
     settings.log.access = false;
     settings.log.audit = false;
     start_log(&settings);

@@ -219,7 +219,8 @@ pub fn human_bytes(bytes: u64) -> String {
     amount(bytes, Unit::Bytes, true)
 }
 
-fn duration(seconds: u64) -> String {
+/// A number of seconds for people: `3 min 5 s`.
+pub fn duration(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),

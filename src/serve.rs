@@ -4,19 +4,22 @@
 //! serve. Nothing here prints or decides a rule.
 
 mod auth;
+mod control;
 mod error;
+mod figures;
+mod ops;
+pub mod reload;
+mod service;
 mod serving;
+mod sockets;
 mod store;
 mod tls;
+mod watchdog;
 mod webhooks;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use crate::api::control::Control;
 use crate::api::jobs::{Jobs, Room, gc, relief, sweep};
 use crate::api::policy_jobs::{Intervals, PolicyJobs};
 use crate::api::scrub::{ScrubOptions, Scrubber};
@@ -24,27 +27,40 @@ use crate::api::{self, Api, limiter, owners};
 use crate::auth::{Authenticator, Logins};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Settings;
-use crate::http::{Handler, Limits, ListenAddress, Request, Response, Server};
-use crate::notify::Notifier;
+use crate::http::tls::Tls;
+use crate::http::{Handed, Handler, Request, Response, Scheme, Server};
+use crate::metrics::Metrics;
 use crate::registry::{self, Registry};
 use crate::store::ErrorKind;
 use crate::store::folder::FolderLock;
 use crate::store::layout::Layout;
 
 pub use error::{Error, is_locked};
-use serving::{ControlServer, reload_hooks};
-pub use serving::{ReloadHook, Reloader, Serving, write_ready_file};
+use reload::{Configured, Part, Reloader};
+pub use service::Service;
+pub use serving::{Serving, write_ready_file};
+pub use sockets::Sockets;
 use store::{open_blobs, open_catalog, open_space};
-pub use webhooks::reload_webhooks;
-
-/// Worker threads of the control socket: one that works, one that answers meanwhile.
-const CONTROL_WORKERS_MAX: usize = 2;
+pub use tls::certificates as open_certificates;
 
 /// How long the catalog may take to fold its log away at the end.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
+pub const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often the files of certificates are looked at.
 const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What the process around a registry has for it. Whoever embeds one has nothing.
+#[derive(Default)]
+pub struct Host {
+    /// Where settings are read again; without, a reload reads files only.
+    pub configured: Option<Configured>,
+    /// Sockets that the service manager has handed over.
+    pub sockets: Sockets,
+    /// The service manager, where one listens.
+    pub service: Option<Arc<Service>>,
+    /// What else is read again at a reload.
+    pub parts: Vec<Part>,
+}
 
 /// An open registry. Closed by [`close`](Coracle::close) or when dropped.
 pub struct Coracle {
@@ -70,14 +86,17 @@ impl Coracle {
         let lock = layout.as_ref().map(FolderLock::take).transpose()?;
         // First: on a full disk it makes the room in which the others are opened.
         let space = open_space(&settings, layout.as_ref())?;
-        let blobs = open_blobs(&settings, layout.as_ref(), &space)?;
-        let catalog = open_catalog(&settings, layout.as_ref(), &clock, &blobs, &space)?;
+        let metrics = Arc::new(Metrics::default());
+        let blobs = open_blobs(&settings, layout.as_ref(), &space, &metrics)?;
+        let catalog = open_catalog(&settings, layout.as_ref(), &clock, &blobs, &space, &metrics)?;
         let catalog = Arc::new(catalog);
         let registry = Registry::new(Arc::clone(&catalog), blobs, rules(&settings));
         put_in_force(&registry, &settings)?;
-        let registry = Arc::new(registry.with_space(space));
+        let registry = registry.with_space(space).with_metrics(metrics);
+        let registry = Arc::new(registry);
         webhooks::listen(&settings, &registry);
-        let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock)?;
+        let logins = &registry.metrics().logins;
+        let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock, logins)?;
         let auth = Arc::new(auth);
         let options = api_options(&settings);
         let mut api = Api::new(Arc::clone(&registry), Arc::clone(&auth), options);
@@ -127,28 +146,39 @@ impl Coracle {
     /// # Errors
     /// [`Error::Tls`], naming the file; [`Error::Io`], naming the address.
     pub fn bind(&self) -> Result<Serving, Error> {
+        self.bind_for(Host::default())
+    }
+
+    /// As [`Coracle::bind`], with what the process has for it.
+    ///
+    /// # Errors
+    /// As there; [`Error::Setting`] for a socket that cannot be served.
+    pub fn bind_for(&self, host: Host) -> Result<Serving, Error> {
         // Here and not where the store is opened: commands that look at it need no certificate.
         let tls = tls::open(&self.settings, &self.clock)?;
         if let Some(tls) = &tls {
-            self.api.tell_of(Arc::clone(tls));
+            self.api.vitals().tell_of_tls(Arc::clone(tls));
         }
-        let handler: Arc<dyn Handler> = Arc::<Api>::clone(&self.api);
-        let limits = self
-            .settings
-            .limits
-            .http(self.settings.server.stop_seconds_max);
-        let server = Server::bind(
-            &tls::endpoints(&self.settings, tls.as_ref()),
-            limits,
-            handler,
-        )?;
-        let endpoints = server.local_endpoints();
-        let notifier = webhooks::start(&self.settings, &self.registry, &endpoints)?;
-        let control = self
-            .layout
-            .as_ref()
-            .map(|layout| self.bind_control(layout, &notifier))
-            .transpose()?;
+        let server = self.bind_server(host.sockets.serve, tls.as_ref())?;
+        let ops = ops::Place {
+            handed: host.sockets.ops,
+            listen: &self.settings.ops.listen,
+            tls: tls.as_ref(),
+        };
+        let ops = ops.bind(&server, self.api.vitals())?;
+        let format = self.settings.log.format;
+        let mut parts = reload::parts(&self.registry, &self.auth, tls.clone(), format);
+        let notifier = webhooks::start(&self.settings, &self.registry, &server.local_endpoints())?;
+        parts.push(webhooks::part(&notifier));
+        let told = Arc::clone(&notifier);
+        let figures = move || told.figures().into_iter().map(webhooks::metrics).collect();
+        self.api.vitals().tell_of_webhooks(Box::new(figures));
+        parts.extend(host.parts);
+        let reload = Reloader::new(host.configured, parts, host.service.clone());
+        let reload = Arc::new(reload);
+        let path = self.layout.as_ref().map(Layout::control);
+        let vitals = self.api.vitals();
+        let control = control::bind(path, host.sockets.control, vitals, &notifier, &reload)?;
         self.registry.space().keep_ballast();
         let jobs = Jobs::start(self.rooms())?;
         let policy = self.start_policy()?;
@@ -165,14 +195,31 @@ impl Coracle {
         let watch = tls.as_ref().map(|tls| tls.watch(CERTIFICATES_INTERVAL));
         Ok(Serving {
             server,
+            ops,
             control,
-            reload: Arc::new(reload_hooks(tls, Arc::clone(&self.auth))),
+            reload,
+            service: host.service,
+            registry: Arc::clone(&self.registry),
             _jobs: jobs,
             _policy: policy,
             _scrub: scrub.transpose()?.flatten(),
             _watch: watch.transpose()?,
             notifier,
         })
+    }
+
+    fn bind_server(
+        &self,
+        sockets: Vec<(Handed, Option<Scheme>)>,
+        tls: Option<&Arc<Tls>>,
+    ) -> Result<Server, Error> {
+        let handler: Arc<dyn Handler> = Arc::<Api>::clone(&self.api);
+        let limits = self
+            .settings
+            .limits
+            .http(self.settings.server.stop_seconds_max);
+        let (handed, endpoints) = sockets::places(sockets, &self.settings, tls)?;
+        Ok(Server::bind_beside(handed, &endpoints, limits, handler)?)
     }
 
     /// What rules about content need in the background.
@@ -228,36 +275,6 @@ impl Coracle {
             ],
         });
         rooms
-    }
-
-    fn bind_control(
-        &self,
-        layout: &Layout,
-        notifier: &Arc<Notifier>,
-    ) -> Result<ControlServer, Error> {
-        let handler = Arc::new(Control::new(
-            Arc::clone(&self.registry),
-            Arc::clone(&self.auth),
-            Arc::clone(notifier),
-        ));
-        let limits = Limits {
-            workers_max: CONTROL_WORKERS_MAX,
-            workers_min: 1,
-            ..Limits::default()
-        };
-        // A folder that we made is its owner's alone (0700), so the socket is too, from its first
-        // moment; in a folder that was there before, from the next line on.
-        let server = Server::bind(&[ListenAddress::Unix(layout.control())], limits, handler)?;
-        fs::set_permissions(layout.control(), fs::Permissions::from_mode(0o600))?;
-        let handle = server.handle();
-        let thread = thread::Builder::new()
-            .name("control".to_owned())
-            .stack_size(256 << 10)
-            .spawn(move || server.run())?;
-        Ok(ControlServer {
-            handle,
-            thread: Some(thread),
-        })
     }
 }
 

@@ -29,6 +29,8 @@ pub enum Need {
     Any,
     /// The list of repositories: whoever may see a part of it.
     Catalog,
+    /// `admin` on all repositories there may be.
+    Everything,
     /// These actions on a repository.
     Repository(RepositoryName, Actions),
 }
@@ -39,9 +41,13 @@ impl Need {
         let pull = Actions::of(Action::Pull);
         let delete = Actions::of(Action::Delete);
         match route {
-            Route::Home | Route::Alive | Route::Ready | Route::Token | Route::Options(_) => {
-                Self::Nothing
-            }
+            Route::Home
+            | Route::Alive
+            | Route::Ready
+            | Route::Checks
+            | Route::Token
+            | Route::Options(_) => Self::Nothing,
+            Route::Metrics => Self::Everything,
             Route::Base | Route::Extensions(None) => Self::Credential,
             Route::Catalog => Self::Catalog,
             Route::Tags(name)
@@ -80,7 +86,7 @@ impl Need {
     /// The scopes by which a client asks for it.
     fn scopes(&self) -> Vec<Scope> {
         match self {
-            Self::Nothing | Self::Any | Self::Credential => Vec::new(),
+            Self::Nothing | Self::Any | Self::Credential | Self::Everything => Vec::new(),
             Self::Catalog => vec![Scope::catalog()],
             Self::Repository(name, actions) => vec![Scope::repository(name, *actions)],
         }
@@ -179,6 +185,7 @@ fn is_met(policy: &Policy, identity: &Identity, need: &Need) -> bool {
         Need::Credential => !identity.who.is_anonymous() || identity.limit.is_some(),
         Need::Any => !identity.who.is_anonymous() || policy.lets_anyone(),
         Need::Catalog => decide(&Resource::Catalog, Action::Pull),
+        Need::Everything => policy.lets_administer_all(identity),
         Need::Repository(name, actions) => {
             let resource = Resource::Repository(name.clone());
             actions.iter().all(|action| decide(&resource, action))

@@ -3,16 +3,20 @@
 //! The socket's file permissions are its only guard, so it is never served on a network address.
 //! Long tasks are started and followed under their names (`control_tasks`): `/check`,
 //! `/backup`, `/gc`, `/retention`.
+//! `POST /reload` reads files again (`control_reload`).
 //! `POST /accounts` does something to accounts (`control_accounts`), `POST /registry` to
-//! repositories and tags (`control_registry`), `POST /events` to webhooks (`control_events`).
+//! repositories and tags (`control_registry`), `POST /events` to webhooks (`control_events`);
+//! `GET /status` tells what the server is doing.
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::control_reload::{self, Reload};
 use super::control_tasks::Task;
 use super::respond::json_body;
-use super::{control_accounts, control_events, control_registry};
+use super::vitals::Vitals;
+use super::{control_accounts, control_events, control_registry, status};
 use crate::auth::action::ActionError;
 use crate::auth::explain::Question;
 use crate::auth::{Authenticator, Subject};
@@ -57,19 +61,31 @@ pub struct Control {
     registry: Arc<Registry>,
     auth: Arc<Authenticator>,
     notifier: Arc<Notifier>,
+    vitals: Arc<Vitals>,
     tasks: Vec<Task>,
+    /// Absent where whoever embeds the registry reads its settings.
+    reload: Option<Reload>,
 }
 
 impl Control {
-    /// Serves `registry`, its accounts, its rules and its webhooks.
-    pub fn new(registry: Arc<Registry>, auth: Arc<Authenticator>, notifier: Arc<Notifier>) -> Self {
-        let tasks = tasks(&registry);
+    /// Serves the registry, its accounts, rules and webhooks that `vitals` are about.
+    pub fn new(vitals: Arc<Vitals>, notifier: Arc<Notifier>) -> Self {
+        let tasks = tasks(&vitals.registry);
         Self {
-            registry,
-            auth,
+            registry: Arc::clone(&vitals.registry),
+            auth: Arc::clone(&vitals.auth),
+            vitals,
             notifier,
             tasks,
+            reload: None,
         }
+    }
+
+    /// With what `POST /reload` does.
+    #[must_use]
+    pub fn with_reload(mut self, reload: Reload) -> Self {
+        self.reload = Some(reload);
+        self
     }
 
     /// `POST /access/explain`
@@ -116,7 +132,9 @@ impl Handler for Control {
             }
             (Method::Post, "/registry") => control_registry::run(&self.registry, request),
             (Method::Post, "/events") => control_events::run(&self.notifier, request),
+            (Method::Post, "/reload") => control_reload::run(self.reload.as_ref()),
             (Method::Post, "/access/explain") => self.explain(request),
+            (Method::Get, "/status") => status::answer(&self.vitals),
             _ => refuse(
                 404,
                 "this server does not know the command; is it of another version?",

@@ -11,47 +11,59 @@ pub mod control;
 pub mod control_accounts;
 mod control_events;
 mod control_registry;
+pub mod control_reload;
 pub mod control_tasks;
+mod counted;
 mod credentials;
 pub mod error;
+mod exposition;
 mod extensions;
 mod health;
 pub mod jobs;
 pub mod limiter;
 mod lists;
 mod manifests;
+pub mod ops;
 mod origin;
 pub mod owners;
 pub mod policy_jobs;
 mod query;
 pub mod refused;
+mod request_id;
 mod respond;
 pub mod route;
 pub mod scrub;
+pub mod status;
 #[cfg(test)]
 mod tests;
 pub mod token;
+pub mod transfers;
 mod uploads;
+pub mod vitals;
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 pub use error::Failure;
 
 use crate::auth::Authenticator;
-use crate::http::tls::Tls;
-use crate::http::{Handler, Refusal, Request, Response, range};
+use crate::http::trace::TraceContext;
+use crate::http::{Handler, Method, Refusal, Request, Response, range};
 use crate::logging::{self, AccessRecord, AuditedRequest};
+use crate::metrics::labels;
 use crate::oci::ErrorCode;
 use crate::registry::Registry;
 use access::Caller;
 use audited::Audited;
+use counted::InFlight;
 use limiter::{Limiter, Running};
 use owners::Owners;
 use query::Query;
 use refused::Refused;
+use request_id::{REQUEST_ID, RequestIds};
 use respond::API_VERSION;
 use route::Route;
+use vitals::Vitals;
 
 /// Limits of the API itself.
 #[derive(Clone, Copy, Debug)]
@@ -98,13 +110,13 @@ pub struct Api {
     token: Option<token::Endpoint>,
     /// Large manifests that are dealt with at this moment.
     large_manifests: AtomicUsize,
-    /// The certificates in use, where TLS is spoken.
-    tls: OnceLock<Arc<Tls>>,
+    vitals: Arc<Vitals>,
 }
 
 impl Api {
     /// The API of `registry`, for those whom `auth` lets in.
     pub fn new(registry: Arc<Registry>, auth: Arc<Authenticator>, options: Options) -> Self {
+        let vitals = Vitals::new(Arc::clone(&registry), Arc::clone(&auth));
         Self {
             registry,
             auth,
@@ -114,14 +126,13 @@ impl Api {
             owners: Owners::new(options.uploads),
             token: None,
             large_manifests: AtomicUsize::new(0),
-            tls: OnceLock::new(),
+            vitals: Arc::new(vitals),
         }
     }
 
-    /// Its health tells of these certificates from now on.
-    pub fn tell_of(&self, tls: Arc<Tls>) {
-        // Whoever binds twice serves with the same files.
-        let _ = self.tls.set(tls);
+    /// What health, metrics and `coracle status` are told from.
+    pub const fn vitals(&self) -> &Arc<Vitals> {
+        &self.vitals
     }
 
     /// The same with a token endpoint.
@@ -137,8 +148,15 @@ impl Api {
         id: &str,
         known: &mut Known,
     ) -> Result<Response, Failure> {
-        self.limiter.client(request.peer.client())?;
         let route = Route::parse(request.method, &request.path);
+        let label = route.as_ref().map_or(labels::Route::None, Route::label);
+        let in_flight = InFlight::begin(&self.registry, label);
+        let in_flight = known.in_flight.insert(in_flight);
+        known.is_probe = matches!(route, Ok(Route::Alive));
+        self.limiter.client(request.peer.client())?;
+        if let (Ok(Route::GetBlob(..)), Method::Get) = (&route, request.method) {
+            in_flight.is_download();
+        }
         let caller = access::admit(self, request, route.as_ref(), &mut known.actor)?;
         if let Some(name) = &known.actor {
             known.running = self.limiter.identity(name)?;
@@ -166,7 +184,9 @@ impl Api {
         match route {
             Route::Home => Ok(health::home()),
             Route::Alive => Ok(health::alive()),
-            Route::Ready => Ok(health::ready(self)),
+            Route::Ready => Ok(health::ready(&self.vitals)),
+            Route::Checks => Ok(health::checks(&self.vitals)),
+            Route::Metrics => Ok(exposition::answer(&self.vitals)),
             Route::Base => Ok(health::base()),
             Route::Token => token::answer(self.token.as_ref(), request),
             Route::Catalog => lists::catalog(self, request, caller),
@@ -197,7 +217,7 @@ impl Api {
 
 impl Handler for Api {
     fn handle(&self, request: &mut Request<'_>) -> Response {
-        let id = self.ids.next();
+        let id = self.ids.of(&request.headers);
         let client = request.peer.ip();
         let client = client.map_or_else(|| "unix".to_owned(), |ip| ip.to_string());
         let _audited = AuditedRequest::begin(&id, client);
@@ -206,9 +226,10 @@ impl Handler for Api {
             .dispatch(request, &id, &mut known)
             .unwrap_or_else(|failure| {
                 audited::refused(known.actor.as_deref(), &failure);
+                counted::refused(&self.registry, &failure);
                 error::render(&failure, &id)
             });
-        sign(response, id, known)
+        self.sign(response, id, known)
     }
 
     fn refuse(&self, refusal: &Refusal) -> Response {
@@ -223,7 +244,7 @@ impl Handler for Api {
         if let Some(seconds) = refusal.retry_after_seconds() {
             response = response.header("Retry-After", seconds.to_string());
         }
-        sign(response, id, Known::default())
+        self.sign(response, id, Known::default())
     }
 }
 
@@ -234,52 +255,44 @@ struct Known {
     actor: Option<String>,
     /// The request's part in what its account may have running, until the response was sent.
     running: Option<Running>,
+    /// Its part in what is being answered, until then.
+    in_flight: Option<InFlight>,
+    /// Whether it only asks, again and again, whether the process answers.
+    is_probe: bool,
 }
 
-/// Adds what every response carries, and its line in the access log.
-fn sign(response: Response, id: String, known: Known) -> Response {
-    response
-        .header(API_VERSION.0, API_VERSION.1)
-        .header("X-Request-Id", id.clone())
-        .on_sent(move |sent| {
-            drop(known.running);
-            logging::log_access(&AccessRecord {
-                method: &sent.method_token,
-                path: &sent.target(),
-                status: sent.status,
-                bytes_in: sent.bytes_in,
-                bytes_out: sent.bytes_out,
-                duration: sent.duration,
-                client: &sent.peer.to_string(),
-                actor: known.actor.as_deref().unwrap_or_default(),
-                user_agent: sent.user_agent().unwrap_or_default(),
-                request_id: &id,
-                complete: sent.complete,
-            });
-        })
-}
-
-/// Ids of requests: a part that differs from process to process, and a count.
-struct RequestIds {
-    process: u32,
-    count: AtomicU32,
-}
-
-impl RequestIds {
-    fn new() -> Self {
-        // Without randomness the process id still tells two runs apart well enough for a log.
-        let process = getrandom::u32().unwrap_or_else(|_| std::process::id());
-        Self {
-            process,
-            count: AtomicU32::new(0),
-        }
-    }
-
-    fn next(&self) -> String {
-        format!(
-            "{:08x}-{:08x}",
-            self.process,
-            self.count.fetch_add(1, Ordering::Relaxed)
-        )
+impl Api {
+    /// Adds what every response carries, its line in the access log, and what is counted of it.
+    fn sign(&self, response: Response, id: String, known: Known) -> Response {
+        let registry = Arc::clone(&self.registry);
+        response
+            .header(API_VERSION.0, API_VERSION.1)
+            .header(REQUEST_ID, id.clone())
+            .on_sent(move |sent| {
+                drop(known.running);
+                let in_flight = known.in_flight.as_ref();
+                let route = in_flight.map_or(labels::Route::None, InFlight::route);
+                drop(known.in_flight);
+                counted::answered(&registry, route, sent);
+                // A line for each would be most of the log of a quiet host.
+                if known.is_probe && sent.status == 200 {
+                    return;
+                }
+                let trace = TraceContext::of(&sent.headers);
+                logging::log_access(&AccessRecord {
+                    method: &sent.method_token,
+                    path: &sent.target(),
+                    status: sent.status,
+                    bytes_in: sent.bytes_in,
+                    bytes_out: sent.bytes_out,
+                    duration: sent.duration,
+                    client: &sent.peer.to_string(),
+                    actor: known.actor.as_deref().unwrap_or_default(),
+                    user_agent: sent.user_agent().unwrap_or_default(),
+                    request_id: &id,
+                    trace_id: trace.as_ref().map_or("", TraceContext::trace_id),
+                    complete: sent.complete,
+                });
+            })
     }
 }

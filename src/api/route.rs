@@ -6,6 +6,7 @@
 
 use crate::auth::TOKEN_PATH;
 use crate::http::{Method, percent};
+use crate::metrics::labels::Route as Label;
 use crate::oci::{
     Digest, DigestError, Reference, ReferenceError, RepositoryName, RepositoryNameError, Tag,
     TagError,
@@ -21,6 +22,10 @@ pub enum Route {
     Alive,
     /// `GET /readyz`: the store answers and can be written.
     Ready,
+    /// `GET /debug/health`: what keeps it from being ready, as Distribution tells it.
+    Checks,
+    /// `GET /metrics`
+    Metrics,
     /// end-1: `GET /v2/`
     Base,
     /// `GET /v2/token`, `POST /v2/token`: a token for a credential.
@@ -107,6 +112,30 @@ const START: &str = "POST, OPTIONS";
 const UPLOAD: &str = "GET, HEAD, PATCH, PUT, DELETE, OPTIONS";
 
 impl Route {
+    /// What it is counted as.
+    pub const fn label(&self) -> Label {
+        match self {
+            Self::Home | Self::Options(_) => Label::None,
+            Self::Alive | Self::Ready | Self::Checks => Label::Health,
+            Self::Metrics => Label::Metrics,
+            Self::Base => Label::Base,
+            Self::Token => Label::Token,
+            Self::Catalog => Label::Catalog,
+            Self::Tags(_) => Label::Tags,
+            Self::GetManifest(..) | Self::PutManifest(..) | Self::DeleteManifest(..) => {
+                Label::Manifest
+            }
+            Self::GetBlob(..) | Self::DeleteBlob(..) => Label::Blob,
+            Self::StartUpload(_) => Label::BlobUpload,
+            Self::GetUpload(_)
+            | Self::PatchUpload(_)
+            | Self::PutUpload(_)
+            | Self::DeleteUpload(_) => Label::BlobUploadChunk,
+            Self::Referrers(..) => Label::Referrers,
+            Self::Extensions(_) | Self::TagHistory(..) => Label::Extension,
+        }
+    }
+
     /// Whether it changes what is stored.
     pub const fn writes(&self) -> bool {
         match self {
@@ -120,6 +149,8 @@ impl Route {
             Self::Home
             | Self::Alive
             | Self::Ready
+            | Self::Checks
+            | Self::Metrics
             | Self::Base
             | Self::Token
             | Self::Catalog
@@ -144,6 +175,8 @@ impl Route {
             "/" => Some(Self::Home),
             "/healthz" => Some(Self::Alive),
             "/readyz" => Some(Self::Ready),
+            "/debug/health" => Some(Self::Checks),
+            "/metrics" => Some(Self::Metrics),
             "/v2" | "/v2/" => Some(Self::Base),
             "/v2/_catalog" => Some(Self::Catalog),
             "/v2/_oci/ext/discover" => Some(Self::Extensions(None)),

@@ -58,6 +58,8 @@ fn routes() {
         (Get, "/", "home"),
         (Get, "/healthz", "alive"),
         (Get, "/readyz", "ready"),
+        (Get, "/debug/health", "checks"),
+        (Get, "/metrics", "metrics"),
         (Get, "/v2", "base"),
         (Head, "/v2/", "base"),
         (Post, "/v2/", "method"),
@@ -486,6 +488,7 @@ fn open(registry: &crate::registry::Registry) -> crate::auth::Authenticator {
         realm: "coracle".to_owned(),
         url: None,
         certificate_user: crate::auth::CertificateUser::None,
+        metrics: Arc::default(),
     };
     Authenticator::new(options, Vec::new(), Verifiers::Own { logins, issuer })
 }
@@ -498,6 +501,8 @@ fn what_each_route_needs() {
         (Get, "/", "nothing"),
         (Get, "/healthz", "nothing"),
         (Get, "/readyz", "nothing"),
+        (Get, "/debug/health", "nothing"),
+        (Get, "/metrics", "everything"),
         (Method::Options, "/v2/a/tags/list", "nothing"),
         (Get, "/v2/", "credential"),
         (Get, "/v2/_catalog", "catalog"),
@@ -524,6 +529,7 @@ fn what_each_route_needs() {
             Need::Credential => "credential".to_owned(),
             Need::Any => "any".to_owned(),
             Need::Catalog => "catalog".to_owned(),
+            Need::Everything => "everything".to_owned(),
             Need::Repository(name, actions) => {
                 assert_eq!(name.as_str(), "a");
                 actions.to_string()

@@ -6,6 +6,7 @@ use super::error::{Failure, parse_digest};
 use super::owners::Owner;
 use super::query::Query;
 use super::respond::{blob_created, upload_headers};
+use super::transfers::Transfer;
 use crate::auth::Action;
 use crate::http::{Request, Response};
 use crate::oci::{Algorithm, Digest, RepositoryName};
@@ -28,13 +29,18 @@ pub fn start(
     if let Some(mount) = query.get("mount") {
         let digest = parse_digest(Some(mount))?;
         if mount_from(api, repository, &digest, query.get("from"), caller)? {
+            api.registry.metrics().http.mounts.add_one();
             return Ok(blob_created(repository, &digest));
         }
     } else if let Some(digest) = query.get("digest") {
         let digest = parse_digest(Some(digest))?;
         let length = request.body.declared_length();
+        let client = request.peer.ip();
+        let transfers = &api.vitals.transfers;
+        let transfer = transfers.begin(repository, client, 0, length);
+        let mut body = transfer.counted(&mut request.body);
         api.registry
-            .push_blob(repository, length, &mut request.body, &digest)?;
+            .push_blob(repository, length, &mut body, &digest)?;
         return Ok(blob_created(repository, &digest));
     }
     let algorithm = match query.get("digest-algorithm") {
@@ -99,9 +105,11 @@ pub fn status(api: &Api, key: &UploadKey) -> Result<Response, Failure> {
 /// `PATCH`: the next chunk, or a stream of unknown length.
 pub fn patch(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Response, Failure> {
     let chunk = chunk(api, request, key)?;
+    let transfer = transfer(api, request, key, chunk);
+    let mut body = transfer.counted(&mut request.body);
     let offset = api
         .registry
-        .append(key, chunk, &mut request.body)
+        .append(key, chunk, &mut body)
         .map_err(|error| Failure::Upload {
             key: key.clone(),
             error,
@@ -114,9 +122,14 @@ pub fn patch(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Re
 pub fn put(api: &Api, request: &mut Request<'_>, key: &UploadKey) -> Result<Response, Failure> {
     let digest = parse_digest(Query::new(request.query.as_deref()).get("digest"))?;
     let chunk = chunk(api, request, key)?;
-    let finished = api
-        .registry
-        .finish_upload(key, chunk, &mut request.body, &digest);
+    let finished = if chunk.length == Some(0) {
+        let body = &mut request.body;
+        api.registry.finish_upload(key, chunk, body, &digest)
+    } else {
+        let transfer = transfer(api, request, key, chunk);
+        let mut body = transfer.counted(&mut request.body);
+        api.registry.finish_upload(key, chunk, &mut body, &digest)
+    };
     let is_over = match &finished {
         Ok(()) | Err(Error::DigestMismatch { .. } | Error::UploadUnknown { .. }) => true,
         // Refused before its bytes or after them.
@@ -144,6 +157,19 @@ pub fn cancel(api: &Api, key: &UploadKey) -> Result<Response, Failure> {
     }
     ended?;
     Ok(Response::new(204).header("Docker-Upload-UUID", key.id.to_string()))
+}
+
+/// Has others see how far the chunk is. Only a range says what is there before it; asking the store
+/// would cost more than it tells.
+fn transfer<'a>(
+    api: &'a Api,
+    request: &Request<'_>,
+    key: &UploadKey,
+    chunk: Chunk,
+) -> Transfer<'a> {
+    let offset = chunk.range.map_or(0, |(first, _)| first);
+    let transfers = &api.vitals.transfers;
+    transfers.begin(&key.repository, request.peer.ip(), offset, chunk.length)
 }
 
 /// What the request says of its chunk. `Content-Range` is `<first>-<last>` in this protocol; the

@@ -12,6 +12,8 @@ use super::logins::Logins;
 use super::policy::{Policy, Rule, WithoutRules};
 use super::principal::LoginRefusal;
 use super::{CertificateUser, Challenge};
+use crate::metrics::LoginMetrics;
+use crate::metrics::labels::{LoginKind, LoginOutcome};
 use crate::store;
 
 /// A credential as it was shown.
@@ -115,6 +117,8 @@ pub struct Options {
     pub url: Option<String>,
     /// Which part of a client certificate names a user.
     pub certificate_user: CertificateUser,
+    /// Where logins are counted.
+    pub metrics: Arc<LoginMetrics>,
 }
 
 /// Verifies credentials, and holds the rules.
@@ -257,6 +261,27 @@ impl Authenticator {
     /// # Errors
     /// [`Refusal`].
     pub fn identify(
+        &self,
+        credentials: &Credentials<'_>,
+        certified: Option<&str>,
+        client: Option<IpAddr>,
+    ) -> Result<Arc<Identity>, Refusal> {
+        let identified = self.verify(credentials, certified, client);
+        // Passwords are counted where they are verified, for the token endpoint as well.
+        if let Credentials::Bearer(_) = credentials {
+            let outcome = match &identified {
+                Ok(_) => LoginOutcome::Accepted,
+                Err(Refusal::Wrong | Refusal::Token(_)) => LoginOutcome::Refused,
+                Err(Refusal::Throttled { .. }) => LoginOutcome::Throttled,
+                Err(Refusal::Busy { .. }) => LoginOutcome::Busy,
+                Err(Refusal::Store(_)) => LoginOutcome::Failed,
+            };
+            self.options.metrics.of(LoginKind::Token, outcome).add_one();
+        }
+        identified
+    }
+
+    fn verify(
         &self,
         credentials: &Credentials<'_>,
         certified: Option<&str>,

@@ -138,6 +138,17 @@ impl Limit {
         }
     }
 
+    /// Whether it leaves out nothing of what an administrator may do.
+    pub(super) fn is_none_for_admins(&self) -> bool {
+        match self {
+            Self::Scopes(_) => false,
+            Self::Repositories { globs, actions } => {
+                actions.contains(Action::Admin) && globs.iter().any(Glob::is_everything)
+            }
+            Self::Both(one, other) => one.is_none_for_admins() && other.is_none_for_admins(),
+        }
+    }
+
     fn allows(
         &self,
         resource: &Resource,

@@ -24,6 +24,8 @@ use super::secret::{ProcessKey, Secret};
 use super::throttle::{self, Throttle};
 use crate::clock::Clock;
 use crate::logging::{AuditRecord, Event, audit};
+use crate::metrics::LoginMetrics;
+use crate::metrics::labels::{LoginKind, LoginOutcome};
 use crate::store;
 use crate::store::catalog::Catalog;
 
@@ -42,6 +44,8 @@ pub struct Options {
     pub cost: u32,
     /// Bounds on verifying at a time.
     pub pool: pool::Options,
+    /// Where logins are counted.
+    pub metrics: Arc<LoginMetrics>,
 }
 
 impl Default for Options {
@@ -50,6 +54,7 @@ impl Default for Options {
             htpasswd: None,
             cost: COST,
             pool: pool::Options::default(),
+            metrics: Arc::default(),
         }
     }
 }
@@ -104,6 +109,7 @@ pub struct Logins {
     known: Arc<Known>,
     pool: Pool,
     throttle: Throttle,
+    metrics: Arc<LoginMetrics>,
 }
 
 impl Logins {
@@ -133,6 +139,7 @@ impl Logins {
             known: Arc::clone(&known),
             pool: Pool::new(options.pool, known, Box::new(verify)),
             throttle: Throttle::new(throttle::ENTRIES_MAX),
+            metrics: options.metrics,
         })
     }
 
@@ -156,7 +163,21 @@ impl Logins {
         password: &str,
         client: Option<IpAddr>,
     ) -> Result<Identity, LoginRefusal> {
-        self.verify_at(user, password, client, Instant::now())
+        let verified = self.verify_at(user, password, client, Instant::now());
+        let outcome = match &verified {
+            Ok(_) => LoginOutcome::Accepted,
+            Err(LoginRefusal::Wrong) => LoginOutcome::Refused,
+            Err(LoginRefusal::Throttled { .. }) => LoginOutcome::Throttled,
+            Err(LoginRefusal::Busy { .. }) => LoginOutcome::Busy,
+            Err(LoginRefusal::Store(_)) => LoginOutcome::Failed,
+        };
+        self.metrics.of(LoginKind::Password, outcome).add_one();
+        verified
+    }
+
+    /// Clients and names whose failures are remembered.
+    pub fn failures_remembered(&self) -> usize {
+        self.throttle.remembered()
     }
 
     /// Looks somebody up who was verified before: who they are now, and their credential version,

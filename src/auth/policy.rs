@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::action::{Action, Actions};
-use super::identity::{Identity, Who, fits};
+use super::identity::{Identity, Limit, Who, fits};
 use super::scope::{Resource, Scope};
 use crate::oci::Glob;
 
@@ -135,6 +135,28 @@ impl Policy {
             Some(index) => decision(true, Basis::Rule(index)),
             None => decision(false, Basis::NoRule),
         }
+    }
+
+    /// Whether `identity` may do everything to every repository there may be: who looks at the
+    /// registry as a whole must.
+    pub fn lets_administer_all(&self, identity: &Identity) -> bool {
+        let by_rules = match (&identity.who, self.rules.is_empty()) {
+            // Its tokens name repositories one by one.
+            (Who::Subject { .. }, _) => false,
+            (_, true) => {
+                matches!(self.without_rules, WithoutRules::Open) || !identity.who.is_anonymous()
+            }
+            (who, false) => self.rules.iter().any(|rule| {
+                rule.is_about(who)
+                    && rule.actions.contains(Action::Admin)
+                    && rule.repositories.iter().any(Glob::is_everything)
+            }),
+        };
+        by_rules
+            && identity
+                .limit
+                .as_ref()
+                .is_none_or(Limit::is_none_for_admins)
     }
 
     /// The part of `scope` that `identity` may have: what a token server grants.

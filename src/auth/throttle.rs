@@ -149,6 +149,11 @@ impl Throttle {
         }
     }
 
+    /// Clients and names that are counted for.
+    pub fn remembered(&self) -> usize {
+        self.lock().len()
+    }
+
     // Each change is one call on the map, so a panic leaves a whole map behind.
     fn lock(&self) -> MutexGuard<'_, HashMap<Subject, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)

@@ -20,8 +20,8 @@ fn help_lists_every_command_and_every_exit_code() {
     assert_eq!(Exit::of_usage(&help), Exit::Ok);
     let text = help.to_string();
     for command in [
-        "serve", "check", "repo", "tag", "undelete", "du", "user", "token", "config", "version",
-        "help",
+        "serve", "reload", "check", "repo", "tag", "undelete", "du", "user", "token", "config",
+        "version", "help",
     ] {
         assert!(
             text.contains(&format!("\n  {command} ")),

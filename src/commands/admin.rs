@@ -159,7 +159,7 @@ impl Admin {
 }
 
 /// Sends what is asked to the server, and reads its answer.
-fn ask<T: DeserializeOwned>(
+pub(super) fn ask<T: DeserializeOwned>(
     socket: &Path,
     target: &str,
     asked: &impl Serialize,
@@ -172,7 +172,7 @@ fn ask<T: DeserializeOwned>(
     }
 }
 
-fn is_nobody(error: &io::Error) -> bool {
+pub(super) fn is_nobody(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound

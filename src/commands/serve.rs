@@ -4,16 +4,15 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::auth::Authenticator;
-use crate::config::{Settings, Sources};
+use crate::config::{Effective, Sources};
 use crate::http::{Endpoint, ListenAddress, ServerHandle};
-use crate::notify::Notifier;
-use crate::registry::{Registry, policy};
-use crate::serve::{Coracle, Error, Reloader, reload_webhooks, write_ready_file};
+use crate::serve::reload::{Configured, Reloader};
+use crate::serve::{CLOSE_PATIENCE, Coracle, Error, Host, Service, Sockets, write_ready_file};
 
 /// Whether a stop was asked for; a second signal stops at once.
 static STOPPING: AtomicBool = AtomicBool::new(false);
@@ -22,18 +21,22 @@ static STOPPING: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 /// It could not be opened, or an address not be bound.
-pub fn run(sources: &Sources, settings: Settings) -> Result<(), Error> {
+pub fn run(sources: Sources, running: Effective) -> Result<(), Error> {
+    // First: it changes the environment, which is only right while there is one thread.
+    let sockets = Sockets::of_process()?;
+    let service = Service::of_process()?.map(Arc::new);
+    let settings = running.settings.clone();
+    let drain = settings.server.stop_seconds_max;
     let ready_file = settings.server.ready_file.clone();
     let coracle = Coracle::open(settings)?;
-    let serving = coracle.bind()?;
+    let serving = coracle.bind_for(Host {
+        configured: Some(Configured { sources, running }),
+        sockets,
+        service: service.clone(),
+        parts: Vec::new(),
+    })?;
     // Before anybody is told that we are ready, so that no early signal ends us ungracefully.
-    let rules = Rules {
-        sources: sources.clone(),
-        auth: Arc::clone(coracle.auth()),
-        registry: Arc::clone(coracle.registry()),
-        notifier: Arc::clone(serving.notifier()),
-    };
-    watch_signals(serving.handle(), serving.reloader(), rules)?;
+    watch_signals(serving.handle(), serving.reloader(), service.clone(), drain)?;
     let endpoints = serving.endpoints();
     if coracle.is_open() && endpoints.iter().any(is_public) {
         log::warn!(
@@ -62,6 +65,9 @@ pub fn run(sources: &Sources, settings: Settings) -> Result<(), Error> {
             .join(", ")
     );
     serving.run()?;
+    if let Some(service) = &service {
+        service.closing(CLOSE_PATIENCE);
+    }
     if let Some(path) = &ready_file {
         // Whoever removed it first did what was to be done.
         let _ = std::fs::remove_file(path);
@@ -79,56 +85,12 @@ fn is_public(endpoint: &Endpoint) -> bool {
     }
 }
 
-/// The rules about access and content, which can be read again while the registry runs.
-struct Rules {
-    sources: Sources,
-    auth: Arc<Authenticator>,
-    registry: Arc<Registry>,
-    notifier: Arc<Notifier>,
-}
-
-impl Rules {
-    /// Puts the rules in force that the configuration has now. One with a mistake changes nothing.
-    fn reload(&self) {
-        match Settings::load(&self.sources) {
-            Ok(settings) => {
-                log::info!("{} access rules are in force", settings.access.len());
-                self.set_webhooks(&settings);
-                self.auth.set_rules(settings.access);
-                self.set_policy(settings.policy);
-            }
-            Err(error) => log::error!("the rules stay as they were: {error}"),
-        }
-    }
-
-    fn set_webhooks(&self, settings: &Settings) {
-        match reload_webhooks(&self.notifier, settings) {
-            Ok(()) => log::info!("{} webhooks are in force", settings.endpoints.len()),
-            Err(error) => log::error!("the webhooks stay as they were: {error}"),
-        }
-    }
-
-    fn set_policy(&self, rules: policy::Rules) {
-        let counts = [
-            rules.retention.len(),
-            rules.quotas.len(),
-            rules.immutable.len(),
-        ];
-        if let Err(error) = self.registry.set_policy(rules) {
-            log::warn!("what shared quotas bound is counted later: {error}");
-        }
-        let [retention, quotas, immutable] = counts;
-        log::info!(
-            "{retention} rules of retention, {quotas} quotas and {immutable} rules about immutable \
-             tags are in force"
-        );
-        if let Err(error) = self.registry.forget_quotas() {
-            log::warn!("quotas that are in force no more are still counted for: {error}");
-        }
-    }
-}
-
-fn watch_signals(handle: ServerHandle, reloader: Reloader, rules: Rules) -> io::Result<()> {
+fn watch_signals(
+    handle: ServerHandle,
+    reloader: Arc<Reloader>,
+    service: Option<Arc<Service>>,
+    drain: Duration,
+) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::Builder::new()
         .name("signals".to_owned())
@@ -136,8 +98,6 @@ fn watch_signals(handle: ServerHandle, reloader: Reloader, rules: Rules) -> io::
         .spawn(move || {
             for signal in signals.forever() {
                 if signal == SIGHUP {
-                    log::info!("reading rules, accounts and certificates again");
-                    rules.reload();
                     reloader.reload();
                 } else if STOPPING.swap(true, Ordering::SeqCst) {
                     log::warn!("stopping at once");
@@ -146,6 +106,9 @@ fn watch_signals(handle: ServerHandle, reloader: Reloader, rules: Rules) -> io::
                     log::info!(
                         "stopping: running requests may finish; signal again to stop at once"
                     );
+                    if let Some(service) = &service {
+                        service.stopping(drain, CLOSE_PATIENCE);
+                    }
                     handle.stop();
                 }
             }

@@ -14,6 +14,17 @@ const PREFIX: &str = "credential:";
 /// The variable that names the folder.
 const VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 
+/// Where credentials are.
+#[derive(Debug)]
+pub(super) enum Credentials {
+    /// In this folder.
+    In(PathBuf),
+    /// Nowhere, and nobody reads them: paths stay as they were written.
+    NotRead,
+    /// Nowhere.
+    Missing,
+}
+
 /// The folder of credentials, from the environment.
 pub(super) fn folder(environment: &[(OsString, OsString)]) -> Option<PathBuf> {
     environment
@@ -28,13 +39,13 @@ pub(super) fn folder(environment: &[(OsString, OsString)]) -> Option<PathBuf> {
 /// A credential cannot be there.
 pub(super) fn resolve(
     values: &[(Value, Origin)],
-    folder: Option<&Path>,
+    credentials: &Credentials,
 ) -> Result<Vec<Value>, ConfigError> {
     let mut problems = Vec::new();
     let mut resolved = Vec::with_capacity(values.len());
     for ((value, origin), key) in values.iter().zip(KEYS) {
         let mut path_of = |path: &PathBuf| {
-            find(path, folder).unwrap_or_else(|why| {
+            find(path, credentials).unwrap_or_else(|why| {
                 let written = path.to_string_lossy();
                 let problem = Problem::of_value(key.path(), &written, origin.clone(), why);
                 problems.push(problem);
@@ -57,7 +68,7 @@ pub(super) fn resolve(
 /// A credential cannot be there.
 pub(super) fn resolve_of_webhooks(
     endpoints: &mut [Endpoint],
-    folder: Option<&Path>,
+    credentials: &Credentials,
 ) -> Result<(), ConfigError> {
     let mut problems = Vec::new();
     for endpoint in endpoints {
@@ -71,7 +82,7 @@ pub(super) fn resolve_of_webhooks(
             ("authorities", endpoint.authorities.as_mut()),
         ] {
             let Some(path) = path else { continue };
-            match find(path, folder) {
+            match find(path, credentials) {
                 Ok(found) => *path = found,
                 Err(why) => {
                     let key = format!("webhook.{key} of {name} ({})", endpoint.origin);
@@ -83,20 +94,21 @@ pub(super) fn resolve_of_webhooks(
     ConfigError::unless_empty(problems)
 }
 
-fn find(path: &Path, folder: Option<&Path>) -> Result<PathBuf, String> {
+fn find(path: &Path, credentials: &Credentials) -> Result<PathBuf, String> {
     let Some(name) = path.to_str().and_then(|path| path.strip_prefix(PREFIX)) else {
         return Ok(path.to_owned());
     };
     if Path::new(name).file_name() != Some(OsStr::new(name)) {
         return Err(format!("must be {PREFIX}NAME with a name and no path"));
     }
-    let folder = folder.ok_or_else(|| {
-        format!(
+    match credentials {
+        Credentials::In(folder) => Ok(folder.join(name)),
+        Credentials::NotRead => Ok(path.to_owned()),
+        Credentials::Missing => Err(format!(
             "names a credential, but {VARIABLE} is not set: hand it over with \
-             LoadCredential={name} in the service's unit, or write a path"
-        )
-    })?;
-    Ok(folder.join(name))
+             LoadCredential={name}:/path/to/it in the service's unit, or write a path"
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -104,7 +116,11 @@ mod tests {
     use super::*;
 
     fn path_of(path: &str, folder: Option<&str>) -> Result<PathBuf, String> {
-        find(Path::new(path), folder.map(Path::new))
+        let folder = folder.map(PathBuf::from);
+        find(
+            Path::new(path),
+            &folder.map_or(Credentials::Missing, Credentials::In),
+        )
     }
 
     #[test]
@@ -127,7 +143,11 @@ mod tests {
         }
         let why = path_of("credential:key.pem", None).unwrap_err();
         assert!(why.contains("CREDENTIALS_DIRECTORY is not set"), "{why}");
-        assert!(why.contains("LoadCredential=key.pem"), "{why}");
+        assert!(why.contains("LoadCredential=key.pem:/"), "{why}");
+        let path = Path::new("credential:key.pem");
+        assert_eq!(find(path, &Credentials::NotRead).unwrap(), path);
+        let wrong = Path::new("credential:a/b");
+        assert!(find(wrong, &Credentials::NotRead).is_err());
     }
 
     #[test]

@@ -4,6 +4,8 @@ use super::number::{format_bytes, format_seconds};
 
 /// What is written where the registry chooses a number.
 pub(super) const AUTO: &str = "auto";
+/// What is written where there shall be none.
+pub(super) const OFF: &str = "off";
 
 /// One setting. All of them are in [`super::KEYS`].
 #[derive(Debug)]
@@ -63,6 +65,8 @@ pub enum Kind {
     Texts,
     /// One address or more to listen on.
     Addresses,
+    /// An address to listen on, `auto`, or `off`.
+    OwnAddress,
 }
 
 impl Kind {
@@ -93,6 +97,7 @@ impl Kind {
             Self::OptionalText => "a text, or nothing".to_owned(),
             Self::Texts => "a list of texts".to_owned(),
             Self::Addresses => "a list of addresses".to_owned(),
+            Self::OwnAddress => format!("{AUTO}, {OFF}, or an address"),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! From sources to settings: each source becomes a layer, later layers win.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::credentials::Credentials;
 use super::error::{ConfigError, Origin, Problem};
 use super::settings::KEYS;
 use super::suggest::nearest;
@@ -39,6 +40,9 @@ pub struct Sources {
     pub environment: Vec<(OsString, OsString)>,
     /// The flags that were typed.
     pub flags: Vec<FlagValue>,
+    /// Whether paths may name credentials that were not handed over: by commands that a person
+    /// types, which read none of these files.
+    pub credentials_may_miss: bool,
 }
 
 impl Sources {
@@ -48,7 +52,40 @@ impl Sources {
             file,
             environment: std::env::vars_os().collect(),
             flags,
+            credentials_may_miss: false,
         }
+    }
+
+    fn layers(&self) -> Result<(Vec<Layer>, Option<PathBuf>), ConfigError> {
+        let file = self.file.clone().or_else(|| {
+            let named = self
+                .environment
+                .iter()
+                .find(|(variable, value)| variable == CONFIG_VARIABLE && !value.is_empty());
+            named.map(|(_, value)| PathBuf::from(value))
+        });
+        let mut layers = Vec::new();
+        if let Some(path) = &file {
+            layers.push(file::parse(&file::read(path)?, &path.display().to_string()));
+        }
+        layers.push(environment(&self.environment));
+        layers.push(flags(&self.flags));
+        Ok((layers, file))
+    }
+
+    /// Where the data is, whatever else is wrong with the settings: for commands that only talk to
+    /// the server that was started with them.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn data_folder(&self) -> Result<PathBuf, ConfigError> {
+        let (layers, _) = self.layers()?;
+        let values = layers.into_iter().flat_map(|layer| layer.values);
+        let mut said = values.filter(|(index, ..)| KEYS[*index].path() == "storage.data");
+        Ok(match said.next_back() {
+            Some((_, Value::Path(Some(path)), _)) => path,
+            _ => Settings::default().storage.data,
+        })
     }
 }
 
@@ -69,21 +106,13 @@ impl Effective {
     /// # Errors
     /// Everything that is wrong in any source, also what a later one overrides.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let file = sources.file.clone().or_else(|| {
-            let named = sources
-                .environment
-                .iter()
-                .find(|(variable, value)| variable == CONFIG_VARIABLE && !value.is_empty());
-            named.map(|(_, value)| PathBuf::from(value))
-        });
-        let mut layers = Vec::new();
-        if let Some(path) = &file {
-            layers.push(file::parse(&file::read(path)?, &path.display().to_string()));
-        }
-        layers.push(environment(&sources.environment));
-        layers.push(flags(&sources.flags));
-        let credentials = credentials::folder(&sources.environment);
-        Self::of_layers(layers, file, credentials.as_deref())
+        let (layers, file) = sources.layers()?;
+        let credentials = match credentials::folder(&sources.environment) {
+            Some(folder) => Credentials::In(folder),
+            None if sources.credentials_may_miss => Credentials::NotRead,
+            None => Credentials::Missing,
+        };
+        Self::of_layers(layers, file, &credentials)
     }
 
     /// Every key with its effective value and where that comes from.
@@ -100,13 +129,14 @@ impl Effective {
         reason = "the defaults are constants, and a test loads them"
     )]
     pub(super) fn defaults() -> Self {
-        Self::of_layers(Vec::new(), None, None).expect("the defaults are within their own bounds")
+        Self::of_layers(Vec::new(), None, &Credentials::Missing)
+            .expect("the defaults are within their own bounds")
     }
 
     fn of_layers(
         layers: Vec<Layer>,
         file: Option<PathBuf>,
-        credentials: Option<&Path>,
+        credentials: &Credentials,
     ) -> Result<Self, ConfigError> {
         let Layer {
             values, problems, ..
@@ -177,7 +207,8 @@ impl Default for Settings {
 /// Everything that is wrong in the text, with its lines.
 pub fn parse_toml(text: &str) -> Result<Settings, ConfigError> {
     let layer = file::parse(text, "coracle.toml");
-    Effective::of_layers(vec![layer], None, None).map(|effective| effective.settings)
+    Effective::of_layers(vec![layer], None, &Credentials::Missing)
+        .map(|effective| effective.settings)
 }
 
 /// What one source says.

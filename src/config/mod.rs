@@ -15,6 +15,7 @@ mod error;
 mod file;
 mod key;
 mod load;
+mod manual;
 mod number;
 mod policy;
 mod render;
@@ -31,10 +32,11 @@ mod webhook;
 pub use error::{ConfigError, Origin, Problem};
 pub use key::{Bounds, Key, Kind};
 pub use load::{CONFIG_VARIABLE, Effective, FlagValue, Sources, parse_toml};
+pub use manual::manual_page;
 pub use number::{format_bytes, format_seconds, parse_bytes, parse_seconds};
 pub use render::{default_toml, markdown_table};
 pub use settings::{
-    Auth, Delete, Housekeeping, KEYS, Limits, Listing, Log, Manifests, Referrers, Server, Settings,
-    Storage, Tls, Token, Uploads, Webhooks,
+    Auth, Delete, Housekeeping, KEYS, Limits, Listing, Log, Manifests, Ops, OwnAddress, Referrers,
+    Server, Settings, Storage, Tls, Token, Uploads, Webhooks,
 };
 pub use value::Value;

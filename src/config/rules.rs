@@ -62,13 +62,15 @@ fn tls(values: &[(Value, Origin)]) -> Vec<Problem> {
         let why = "no client is asked for a certificate without authorities: set tls.client_ca";
         problems.push(blame("tls.client_auth", origin, why.to_owned()));
     }
-    if let Some((Value::Addresses(addresses), origin)) = of("server.listen")
-        && certificates == 0
-        && addresses.iter().any(|it| it.scheme == Some(Scheme::Https))
-    {
-        let why = "https:// needs a certificate: set tls.certificate and tls.key, or make them \
-                   with `coracle cert self-signed`";
-        problems.push(blame("server.listen", origin, why.to_owned()));
+    for path in ["server.listen", "ops.listen"] {
+        if let Some((Value::Addresses(addresses), origin)) = of(path)
+            && certificates == 0
+            && addresses.iter().any(|it| it.scheme == Some(Scheme::Https))
+        {
+            let why = "https:// needs a certificate: set tls.certificate and tls.key, or make \
+                       them with `coracle cert self-signed`";
+            problems.push(blame(path, origin, why.to_owned()));
+        }
     }
     problems
 }

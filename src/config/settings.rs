@@ -114,6 +114,7 @@ settings! {
         /// Addresses to listen on: `127.0.0.1:5000`, `[::1]:5000`, `:5000` (all addresses) or
         /// `unix:/path`. With port 0 the system chooses a free one. `http://` or `https://` before
         /// an address says what is spoken there; without it, TLS where there is a certificate.
+        /// Sockets that systemd hands over take their place.
         listen: Vec<Listen> = "127.0.0.1:5000", Kind::Addresses, flag "--listen";
         /// A file that is written with the bound addresses once requests are answered.
         ready_file: Option<PathBuf> = "", Kind::OptionalPath, flag "--ready-file";
@@ -126,8 +127,17 @@ settings! {
         /// How long running requests may take to finish when the server is told to stop.
         stop_seconds_max: Duration = "30", seconds(0, 3600);
     }
-    /// TLS. Files are read again when they change, or on SIGHUP. A path that begins with
-    /// `credential:` is a name in the credentials that systemd hands over.
+    /// Metrics and health, for whoever looks after the registry.
+    ops: Ops {
+        /// Where they are to be had without a credential: at an address like those of
+        /// `server.listen` (plain HTTP unless `https://` is written before it); `auto` is
+        /// 127.0.0.1 and the port after that of the first of those. At the addresses of the
+        /// registry itself, health is there for all, and metrics are for who has `admin` on `**`.
+        listen: OwnAddress = "auto", Kind::OwnAddress;
+    }
+    /// TLS. Files are read again when they change, or at a reload. In every section, a path that is
+    /// written `credential:NAME` is that of a credential which systemd hands over
+    /// (`LoadCredential=NAME:/path/to/it`).
     tls: Tls {
         /// Files of certificates in PEM, each with those that issued it behind it. With several,
         /// clients get the one that has the name they ask for, and the first when none has.
@@ -379,11 +389,23 @@ settings! {
             Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]), flag "--log-level";
         /// `text` for people, `json` for programs: one object a line.
         format: Format = "text", Kind::Choice(&["text", "json"]), flag "--log-format";
-        /// Whether each request is logged, at level `info`.
+        /// Whether each request is logged, at level `info`; all but those of `/healthz` that are
+        /// answered as they should be.
         access: bool = "true", Kind::Switch, flag "--access-log";
         /// Whether it is logged who was let in or refused, and who changed what, at level `info`.
         audit: bool = "true", Kind::Switch;
     }
+}
+
+/// The address of something beside the registry itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnAddress {
+    /// Found by the addresses of the registry.
+    Auto,
+    /// None.
+    Off,
+    /// This one.
+    At(Listen),
 }
 
 impl Token {

@@ -37,6 +37,7 @@ fn another_value(key: &Key) -> String {
         Kind::Text | Kind::OptionalText => "another text".to_owned(),
         Kind::Texts | Kind::Paths => "one, two".to_owned(),
         Kind::Addresses => "[::1]:7, http://[::1]:8, unix:/run/coracle".to_owned(),
+        Kind::OwnAddress => "[::1]:9".to_owned(),
     }
 }
 
@@ -62,9 +63,12 @@ fn in_toml(key: &Key, value: &str) -> String {
         Kind::Switch | Kind::Count(_) | Kind::Bytes(_) | Kind::AutoBytes(_) | Kind::Seconds(_) => {
             value.to_owned()
         }
-        Kind::Choice(_) | Kind::Path | Kind::OptionalPath | Kind::Text | Kind::OptionalText => {
-            format!("\"{value}\"")
-        }
+        Kind::Choice(_)
+        | Kind::Path
+        | Kind::OptionalPath
+        | Kind::Text
+        | Kind::OptionalText
+        | Kind::OwnAddress => format!("\"{value}\""),
         Kind::Addresses | Kind::Texts | Kind::Paths => {
             let texts: Vec<String> = value.split(", ").map(|a| format!("\"{a}\"")).collect();
             format!("[{}]", texts.join(", "))
@@ -317,7 +321,7 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
         ),
         (
             "[zebra]\n",
-            "[zebra] in coracle.toml:1: no such section; the sections are server, tls, \
+            "[zebra] in coracle.toml:1: no such section; the sections are server, ops, tls, \
              storage, uploads, scrub, auth, token, delete, undo, gc, housekeeping, webhooks, \
              manifests, listing, referrers, limits, log, access, retention, quota, immutable, \
              webhook",
@@ -779,6 +783,10 @@ fn nothing_that_looks_protected_is_open() {
     let cases = [
         (
             "[server]\nlisten = \"https://:1\"",
+            "https:// needs a certificate",
+        ),
+        (
+            "[ops]\nlisten = \"https://:1\"",
             "https:// needs a certificate",
         ),
         (

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::key::AUTO;
+use super::key::{AUTO, OFF};
+use super::settings::OwnAddress;
 use super::value::Value;
 use crate::auth::{CertificateUser, Challenge};
 use crate::http::Listen;
@@ -78,6 +79,17 @@ impl FromValue for Vec<Listen> {
     fn from_value(value: &Value) -> Option<Self> {
         match value {
             Value::Addresses(addresses) => Some(addresses.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl FromValue for OwnAddress {
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Name(AUTO) => Some(Self::Auto),
+            Value::Name(OFF) => Some(Self::Off),
+            Value::Addresses(addresses) => addresses.first().cloned().map(Self::At),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::key::{AUTO, Bounds, Kind};
+use super::key::{AUTO, Bounds, Kind, OFF};
 use super::number::{format_bytes, format_seconds, parse_bytes, parse_seconds};
 use crate::http::{Listen, ListenAddress};
 
@@ -110,6 +110,13 @@ impl Kind {
                 .ok_or_else(|| format!("must be one of {}", names.join(", "))),
             Self::Path | Self::OptionalPath => self.path(PathBuf::from(text)),
             Self::Text | Self::OptionalText => self.text(text),
+            Self::OwnAddress => match text.trim() {
+                AUTO => Ok(Value::Name(AUTO)),
+                OFF => Ok(Value::Name(OFF)),
+                address => {
+                    addresses([address]).map_err(|why| format!("{why}; or {AUTO}, or {OFF}"))
+                }
+            },
             Self::Switch | Self::Count(_) | Self::Addresses | Self::Texts | Self::Paths => {
                 Err(format!("must be {}", self.allowed()))
             }
@@ -158,9 +165,12 @@ impl Kind {
             Self::Bytes(_) => "a number of bytes, or a text such as \"4MiB\"",
             Self::AutoBytes(_) => "a number of bytes, or a text such as \"4MiB\" or \"auto\"",
             Self::Seconds(_) => "a number of seconds, or a text such as \"24h\"",
-            Self::Choice(_) | Self::Path | Self::OptionalPath | Self::Text | Self::OptionalText => {
-                "a text in quotes"
-            }
+            Self::Choice(_)
+            | Self::Path
+            | Self::OptionalPath
+            | Self::Text
+            | Self::OptionalText
+            | Self::OwnAddress => "a text in quotes",
             Self::Texts => "a list of texts",
             Self::Paths => "a list of paths, such as [\"/etc/coracle/cert.pem\"]",
             Self::Addresses => "a list of texts, such as [\"127.0.0.1:5000\"]",
@@ -266,6 +276,9 @@ impl Value {
             Self::Paths(paths) => list(paths.iter().map(|path| quote(&path.to_string_lossy()))),
             Self::Text(text) => quote(text.as_ref()?),
             Self::Texts(texts) => list(texts.iter().map(|text| quote(text))),
+            Self::Addresses(addresses) if matches!(kind, Kind::OwnAddress) => {
+                quote(&addresses.first()?.to_string())
+            }
             Self::Addresses(addresses) => list(addresses.iter().map(|a| quote(&a.to_string()))),
         })
     }

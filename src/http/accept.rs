@@ -13,6 +13,7 @@ use super::listen::Listening;
 use super::request::Peer;
 use super::scan::Scan;
 use super::shared::WAKE;
+use super::shed::Shed;
 use super::stream::{Connection, Plain, Socket};
 use super::table::{Conn, Waiting};
 use super::tls::{Tls, TlsConnection};
@@ -120,11 +121,7 @@ impl Dispatcher {
                 | Errno::TIMEDOUT,
             ) => log::debug!("a connection ended before it was accepted: {error}"),
             _ => {
-                let total = self
-                    .shared
-                    .counters
-                    .accept_failed_total
-                    .fetch_add(1, Ordering::Relaxed);
+                let total = self.shared.counters.shed.count(Shed::System);
                 if total.is_power_of_two() || total == 0 {
                     log::warn!("cannot accept connections for a moment: {error}");
                 }
@@ -144,10 +141,7 @@ impl Dispatcher {
             return false;
         };
         if waiting != Waiting::Closing {
-            self.shared
-                .counters
-                .shed_total
-                .fetch_add(1, Ordering::Relaxed);
+            self.shared.counters.shed.count(Shed::Connections);
         }
         self.shared.close(conn);
         true
@@ -178,6 +172,23 @@ impl Dispatcher {
         self.pause_accepting(self.shared.limits.linger_timeout + Duration::from_millis(5));
     }
 
+    /// Takes up the connections that came by no listener.
+    pub(super) fn enter_handed_in(&mut self) {
+        for socket in self.shared.take_handed_in() {
+            self.enter(socket, Peer::Unix, None);
+        }
+    }
+
+    /// Takes the listeners out of the kernel's watch, before they are closed: one that another
+    /// process holds too stays alive, and would be reported for ever.
+    pub(super) fn forget_listeners(&mut self) {
+        for listener in &self.listeners {
+            // While accepting pauses it is not watched.
+            let _ = epoll::delete(&self.shared.epoll, &listener.listener);
+        }
+        self.listeners.clear();
+    }
+
     /// Lets a new connection wait for its first request, or refuses it.
     fn enter(&mut self, socket: Socket, peer: Peer, tls: Option<Arc<Tls>>) {
         let limits = &self.shared.limits;
@@ -205,7 +216,8 @@ impl Dispatcher {
         let conn = Box::new(Conn {
             token,
             peer,
-            wire: Wire::new(connection),
+            accepted_at: now,
+            wire: Wire::new(connection, Arc::clone(&self.shared.counters.moved_bytes)),
             scan: Scan::default(),
             head_deadline: None,
             handshake_deadline: (waiting == Waiting::Handshake).then_some(deadline),
@@ -215,6 +227,7 @@ impl Dispatcher {
             turn: None,
         });
         if is_full {
+            self.shared.counters.shed.count(Shed::Connections);
             self.refuse(
                 conn,
                 503,
@@ -222,6 +235,7 @@ impl Dispatcher {
                 false,
             );
         } else if is_client_over {
+            self.shared.counters.shed.count(Shed::ClientConnections);
             let why = format!("the client has more than {per_client_max} open connections");
             self.refuse(conn, 503, why, true);
         } else {

@@ -5,7 +5,6 @@
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, Event, EventFlags};
@@ -20,6 +19,7 @@ use super::pool::Pool;
 use super::send;
 use super::share::Turn;
 use super::shared::{Shared, WAKE};
+use super::shed::Shed;
 use super::stream::timespec;
 use super::table::{Conn, Token, Waiting};
 
@@ -89,6 +89,7 @@ impl Dispatcher {
             let (number, flags) = (event.data.u64(), event.flags);
             if number == WAKE {
                 self.shared.woken();
+                self.enter_handed_in();
             } else if let Some(token) = Token::from_u64(number) {
                 self.readable(token, flags);
             } else {
@@ -120,9 +121,6 @@ impl Dispatcher {
     pub(super) fn refuse(&mut self, conn: Box<Conn>, status: u16, why: String, gently: bool) {
         let mut conn = conn;
         let shared = Arc::clone(&self.shared);
-        if status == 503 {
-            shared.counters.shed_total.fetch_add(1, Ordering::Relaxed);
-        }
         let asked = match conn.turn.take() {
             Some(Turn {
                 head: Some(head),
@@ -190,6 +188,7 @@ impl Dispatcher {
         if let Err(conn) = self.pool.hand_over(conn) {
             let waiting_max = self.shared.limits.requests_waiting_max;
             let why = format!("{waiting_max} requests are waiting already");
+            self.shared.counters.shed.count(Shed::RequestsWaiting);
             self.refuse(conn, 503, why, true);
         }
     }
@@ -217,6 +216,7 @@ impl Dispatcher {
         while let Some(conn) = self.shared.shares.take_expired(now) {
             let running = self.shared.limits.requests_per_client_max;
             let why = format!("the client's other requests, {running} at a time, did not end");
+            self.shared.counters.shed.count(Shed::ClientRequests);
             self.refuse(conn, 503, why, true);
         }
         loop {

@@ -323,6 +323,14 @@ impl Drop for Listener {
     }
 }
 
+/// Whether this process could listen on an address at this moment: it tries, and lets go.
+///
+/// # Errors
+/// Why not: the address is taken, not this machine's, or its port is for the administrator only.
+pub fn try_tcp(address: SocketAddr) -> io::Result<()> {
+    Listener::bind_tcp(address).map(drop)
+}
+
 /// Whether `path` is a socket on which nobody listens any more.
 fn is_stale(path: &Path) -> bool {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());

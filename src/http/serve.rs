@@ -21,6 +21,7 @@ use super::response::Response;
 use super::scan::Scan;
 use super::share::{Share, Shares, Turn};
 use super::shared::Shared;
+use super::shed::Shed;
 use super::stream::Scratch;
 use super::table::{Conn, Waiting};
 use super::tls::is_about_certificate;
@@ -128,6 +129,7 @@ impl Worker {
             let running = self.shared.limits.requests_per_client_max;
             let why = format!("the client has {running} requests running, and too many wait");
             let asked = Asked::head(*head, conn.peer, start);
+            self.shared.counters.shed.count(Shed::ClientRequests);
             self.refuse(&mut conn, asked, 503, why);
         }
         self.shared.close_gently(conn);

@@ -2,16 +2,21 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::dispatcher::Dispatcher;
+use super::handed::Handed;
 use super::handler::Handler;
 use super::limits::Limits;
 use super::listen::{Endpoint, Listening};
 use super::shared::{Phase, Shared};
+use super::shed::Shed;
+use super::stream::Socket;
+use super::tls::Tls;
 
 /// A server that has its addresses and does not answer yet. Connections that arrive before
 /// [`Server::run`] wait in the kernel.
@@ -39,14 +44,21 @@ pub struct Stats {
     pub workers: usize,
     /// Connections accepted since the start.
     pub accepted_total: u64,
-    /// Connections closed or refused since the start because a limit of connections, of waiting
-    /// requests or of open files was met.
-    pub shed_total: u64,
-    /// Times since the start that the system could not give a connection, because of open files
-    /// or memory, and none could be given up for it.
-    pub accept_failed_total: u64,
+    /// The most that may be open.
+    pub connections_max: usize,
+    /// Connections closed or refused since the start because a bound was met, in the order of
+    /// [`Shed::ALL`]. The last is how often the system could not give a connection and none could
+    /// be given up for it.
+    pub shed: [u64; Shed::ALL.len()],
     /// TLS handshakes since the start that failed, took too long or were too many.
     pub handshakes_failed_total: u64,
+}
+
+impl Stats {
+    /// Connections closed or refused since the start, for whatever reason.
+    pub fn shed_total(&self) -> u64 {
+        self.shed.iter().sum()
+    }
 }
 
 impl Server {
@@ -57,23 +69,38 @@ impl Server {
     /// An address cannot be listened on; the message names it.
     pub fn bind(
         endpoints: &[impl Clone + Into<Endpoint>],
+        limits: Limits,
+        handler: Arc<dyn Handler>,
+    ) -> io::Result<Self> {
+        Self::bind_beside(Vec::new(), endpoints, limits, handler)
+    }
+
+    /// As [`Server::bind`], and serves at sockets that were handed over as well, each with the
+    /// certificates where TLS is spoken there.
+    ///
+    /// # Errors
+    /// An address cannot be listened on; the message names it.
+    pub fn bind_beside(
+        handed: Vec<(Handed, Option<Arc<Tls>>)>,
+        endpoints: &[impl Clone + Into<Endpoint>],
         mut limits: Limits,
         handler: Arc<dyn Handler>,
     ) -> io::Result<Self> {
         limits.connections_max = connections_max(&limits, raise_open_files());
         limits.header_count_max = limits.header_count_max.min(Limits::HEADER_COUNT_CEILING);
-        let listeners = endpoints
+        let handed = handed.into_iter().map(|(it, tls)| Ok(it.listen(tls)));
+        let bound = endpoints
             .iter()
-            .map(|endpoint| Listening::bind(endpoint.clone().into()))
-            .collect::<io::Result<_>>()?;
+            .map(|endpoint| Listening::bind(endpoint.clone().into()));
+        let listeners = handed.chain(bound).collect::<io::Result<_>>()?;
         Ok(Self {
             listeners,
             shared: Arc::new(Shared::new(limits, handler)?),
         })
     }
 
-    /// The addresses as they were bound, in the order given, with the ports that the kernel
-    /// chose.
+    /// The addresses as they were bound, those that were handed over first, then in the order
+    /// given, with the ports that the kernel chose.
     pub fn local_endpoints(&self) -> Vec<Endpoint> {
         self.listeners
             .iter()
@@ -127,6 +154,23 @@ impl ServerHandle {
         self.shared.is_stopping()
     }
 
+    /// A connection to the server without any listener: for asking it where no network leads to
+    /// it. It counts as one over a UNIX socket.
+    ///
+    /// # Errors
+    /// The system has no sockets to give, or the server does not take up those it was given.
+    pub(super) fn connect(&self) -> io::Result<UnixStream> {
+        let (ours, theirs) = UnixStream::pair()?;
+        self.shared.hand_in(Socket::Unix(theirs))?;
+        Ok(ours)
+    }
+
+    /// Bytes of bodies and responses that have moved since the start: while it grows, the server
+    /// is at work.
+    pub fn moved_bytes(&self) -> u64 {
+        self.shared.counters.moved_bytes.load(Ordering::Relaxed)
+    }
+
     /// The counters. Each is exact, together they are no snapshot.
     pub fn stats(&self) -> Stats {
         let counters = &self.shared.counters;
@@ -138,8 +182,8 @@ impl ServerHandle {
                 + self.shared.shares.waiting(),
             workers: counters.workers.load(Ordering::Relaxed),
             accepted_total: counters.accepted_total.load(Ordering::Relaxed),
-            shed_total: counters.shed_total.load(Ordering::Relaxed),
-            accept_failed_total: counters.accept_failed_total.load(Ordering::Relaxed),
+            connections_max: self.shared.limits.connections_max,
+            shed: counters.shed.read(),
             handshakes_failed_total: counters.handshakes_failed_total.load(Ordering::Relaxed),
         }
     }

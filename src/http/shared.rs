@@ -20,7 +20,8 @@ use super::handler::{Handler, Refusal};
 use super::limits::Limits;
 use super::response::{OnSent, Response, Sent};
 use super::share::Shares;
-use super::stream::Plain;
+use super::shed::{Shed, ShedCounters};
+use super::stream::{Plain, Socket};
 use super::table::{Conn, Table, Waiting};
 
 /// The event number of [`Shared::wake`].
@@ -44,9 +45,10 @@ pub(super) struct Counters {
     /// Workers that wait for a connection, less the connections that wait for a worker.
     pub(super) available: AtomicIsize,
     pub(super) accepted_total: AtomicU64,
-    pub(super) shed_total: AtomicU64,
-    pub(super) accept_failed_total: AtomicU64,
+    pub(super) shed: ShedCounters,
     pub(super) handshakes_failed_total: AtomicU64,
+    /// Bytes of bodies and responses, either way. Shared with every connection.
+    pub(super) moved_bytes: Arc<AtomicU64>,
 }
 
 pub(super) struct Shared {
@@ -57,8 +59,17 @@ pub(super) struct Shared {
     pub(super) epoll: OwnedFd,
     wakeup: OwnedFd,
     table: Mutex<Table>,
+    /// Connections that came by no listener, until the dispatcher takes them.
+    handed_in: Mutex<Vec<Socket>>,
     phase: AtomicU8,
 }
+
+/// How long the client of a new connection has to begin its request when the server stops. One
+/// that connected to a socket which outlives the server would have lost it.
+pub(super) const NEW_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The most of those that wait for the dispatcher.
+const HANDED_IN_MAX: usize = 16;
 
 impl Shared {
     pub(super) fn new(limits: Limits, handler: Arc<dyn Handler>) -> io::Result<Self> {
@@ -73,6 +84,7 @@ impl Shared {
             epoll,
             wakeup,
             table: Mutex::default(),
+            handed_in: Mutex::default(),
             phase: AtomicU8::new(0),
         })
     }
@@ -111,6 +123,29 @@ impl Shared {
         let _ = rustix::io::read(&self.wakeup, &mut [0; 8]);
     }
 
+    /// Gives the dispatcher a connection that came by no listener.
+    pub(super) fn hand_in(&self, socket: Socket) -> io::Result<()> {
+        let mut waiting = self.lock_handed_in();
+        if waiting.len() >= HANDED_IN_MAX {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        waiting.push(socket);
+        drop(waiting);
+        self.wake();
+        Ok(())
+    }
+
+    /// The connections that came so.
+    pub(super) fn take_handed_in(&self) -> Vec<Socket> {
+        std::mem::take(&mut *self.lock_handed_in())
+    }
+
+    fn lock_handed_in(&self) -> MutexGuard<'_, Vec<Socket>> {
+        self.handed_in
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether a worker may wait for its connection's next request: nobody waits for a worker.
     pub(super) fn may_linger(&self) -> bool {
         self.counters.available.load(Ordering::Relaxed) >= 0 && !self.is_stopping()
@@ -122,7 +157,11 @@ impl Shared {
     }
 
     /// Lets a connection wait for its client. From here on any thread may have it.
-    pub(super) fn park(&self, mut conn: Box<Conn>, waiting: Waiting, deadline: Instant) {
+    pub(super) fn park(&self, mut conn: Box<Conn>, waiting: Waiting, mut deadline: Instant) {
+        if waiting == Waiting::Handshake && self.is_stopping() {
+            deadline = deadline.min(conn.accepted_at + NEW_TIMEOUT);
+            conn.handshake_deadline = Some(deadline);
+        }
         let socket = Arc::clone(conn.wire.connection.socket());
         let data = EventData::new_u64(conn.token.to_u64());
         let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ONESHOT;
@@ -137,7 +176,7 @@ impl Shared {
                     let is_used = conn.wire.written > 0 || conn.wire.connection.is_tls();
                     is_used && !socket.wait_readable(Duration::ZERO).unwrap_or(false)
                 }
-                Waiting::Handshake => true,
+                Waiting::Handshake => conn.accepted_at.elapsed() >= NEW_TIMEOUT,
                 Waiting::Closing | Waiting::Head => false,
             };
         let watched = if is_late {
@@ -168,7 +207,7 @@ impl Shared {
             self.wake();
         }
         if let Some((conn, _)) = given_up {
-            self.counters.shed_total.fetch_add(1, Ordering::Relaxed);
+            self.counters.shed.count(Shed::IncompleteHeads);
             self.close(conn);
         }
     }

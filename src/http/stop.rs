@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::Event;
 
 use super::dispatcher::{Dispatcher, wait_for};
-use super::shared::Phase;
+use super::shared::{NEW_TIMEOUT, Phase};
 use super::table::Waiting;
 
 /// How long workers have to let go of connections that were cut off.
@@ -60,12 +60,31 @@ impl Dispatcher {
             wait_for(&self.shared, events, Some(Duration::ZERO))?;
             self.handle_events(events);
         }
-        self.listeners.clear();
+        self.forget_listeners();
         self.paused_until = None;
         self.deferred = None;
-        self.close_all(Waiting::Idle);
-        self.close_all(Waiting::Handshake);
+        let now = Instant::now();
+        self.close_old(Waiting::Idle, now);
+        self.close_old(Waiting::Handshake, now);
         Ok(())
+    }
+
+    /// Closes what waits so, but leaves a moment to whoever has just come.
+    fn close_old(&mut self, waiting: Waiting, now: Instant) {
+        let mut new = Vec::new();
+        loop {
+            let longest = self.shared.table().take_longest(waiting);
+            let Some((conn, _)) = longest else { break };
+            let deadline = conn.accepted_at + NEW_TIMEOUT;
+            if conn.wire.written > 0 || deadline <= now {
+                self.shared.close(conn);
+            } else {
+                new.push((conn, deadline));
+            }
+        }
+        for (conn, deadline) in new {
+            self.shared.park(conn, waiting, deadline);
+        }
     }
 
     /// Ends all connections under the feet of whoever has them; whether all are let go of, or

@@ -64,6 +64,7 @@ impl Waiting {
 pub(super) struct Conn {
     pub(super) token: Token,
     pub(super) peer: Peer,
+    pub(super) accepted_at: Instant,
     /// The stream, with the part of a head that has arrived.
     pub(super) wire: Wire,
     pub(super) scan: Scan,

@@ -2,6 +2,8 @@
 //! writes. Everything that can block on a client goes through here.
 
 use std::io::{self, ErrorKind, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::body::BodyError;
@@ -15,6 +17,8 @@ pub(super) struct Wire {
     pub(super) input: Buffer,
     /// Bytes written since the connection was accepted.
     pub(super) written: u64,
+    /// Bytes of bodies and responses that all connections of the server have moved.
+    moved: Arc<AtomicU64>,
     /// Whether a response was cut off: the client must not take the end for one that was meant.
     pub(super) is_cut_off: bool,
 }
@@ -30,8 +34,10 @@ pub(super) enum Arrived {
 }
 
 impl Wire {
-    pub(super) fn new(connection: Box<dyn Connection>) -> Self {
+    /// A new connection, whose bytes are added to `moved`.
+    pub(super) fn new(connection: Box<dyn Connection>, moved: Arc<AtomicU64>) -> Self {
         Self {
+            moved,
             connection,
             input: Buffer::new(),
             written: 0,
@@ -75,7 +81,10 @@ impl Wire {
                 .map_err(|TooSlow| BodyError::TooSlow)?;
             start = now;
             match outcome {
-                Ok(count) => return Ok(count),
+                Ok(count) => {
+                    self.moved.fetch_add(count as u64, Ordering::Relaxed);
+                    return Ok(count);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(&error) => {
                     let left = pace.left().max(Duration::from_millis(1));
@@ -165,6 +174,7 @@ impl Wire {
             match write(&mut *self.connection) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => {
+                    self.moved.fetch_add(count as u64, Ordering::Relaxed);
                     let slow = pace.add(start.elapsed(), count as u64);
                     return slow
                         .map(|()| count)

@@ -55,6 +55,8 @@ pub struct AccessRecord<'a> {
     pub user_agent: &'a str,
     /// The id that error bodies and other log lines name too.
     pub request_id: &'a str,
+    /// The id of the trace that the client says the request belongs to; empty for none.
+    pub trace_id: &'a str,
     /// Whether the whole response was sent.
     pub complete: bool,
 }
@@ -94,7 +96,11 @@ impl fmt::Display for Text<'_> {
             Bare(record.user_agent, USER_AGENT_BYTES_MAX),
             Bare(record.request_id, TEXT_BYTES_MAX),
             record.complete,
-        )
+        )?;
+        if !record.trace_id.is_empty() {
+            write!(f, " trace_id={}", Bare(record.trace_id, TEXT_BYTES_MAX))?;
+        }
+        Ok(())
     }
 }
 
@@ -121,7 +127,15 @@ impl fmt::Display for Json<'_> {
             text(record.user_agent, USER_AGENT_BYTES_MAX),
             text(record.request_id, TEXT_BYTES_MAX),
             record.complete,
-        )
+        )?;
+        if !record.trace_id.is_empty() {
+            write!(
+                f,
+                ",\"trace_id\":\"{}\"",
+                text(record.trace_id, TEXT_BYTES_MAX)
+            )?;
+        }
+        Ok(())
     }
 }
 

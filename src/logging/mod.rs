@@ -53,19 +53,51 @@ pub fn init(
     access: bool,
     audit: bool,
 ) -> Result<(), log::SetLoggerError> {
-    let sink = Sink::stderr(format, Timestamp::now);
+    let journal = stderr_is_journal();
+    let sink = Sink::stderr(format, journal, Timestamp::now);
     let style = Style {
         format,
+        journal,
         colour: format == Format::Text && stderr_has_colours(),
         now: Timestamp::now,
     };
-    let logger = build(level, style, Box::new(sink));
-    let max = logger.filter();
+    // What is wanted is decided before a record is made, so that it can change.
+    let logger = build(LevelFilter::Trace, style, Box::new(sink));
     log::set_boxed_logger(Box::new(logger))?;
-    log::set_max_level(max);
+    change(level, format, access, audit);
+    Ok(())
+}
+
+/// Changes what is logged from now on. `format` is the one that logging was started with.
+pub fn change(level: LevelFilter, format: Format, access: bool, audit: bool) {
+    log::set_max_level(level);
     access::enable(access.then_some(format));
     audit::enable(audit.then_some(format));
-    Ok(())
+}
+
+/// Whether standard error is a stream to the journal of systemd: then `JOURNAL_STREAM` names its
+/// device and inode. It may have been inherited by a process whose output goes elsewhere.
+fn stderr_is_journal() -> bool {
+    let stat = rustix::fs::fstat(io::stderr());
+    let named = std::env::var("JOURNAL_STREAM");
+    matches!((stat, named), (Ok(stat), Ok(named)) if names(&named, stat.st_dev, stat.st_ino))
+}
+
+/// Whether a text of the form `device:inode` names these.
+fn names(text: &str, device: u64, inode: u64) -> bool {
+    let is = |text: &str, number: u64| text.parse() == Ok(number);
+    text.split_once(':')
+        .is_some_and(|(own, other)| is(own, device) && is(other, inode))
+}
+
+/// How the journal is told of a level: the priority of syslog at the line's beginning.
+const fn priority(level: Level) -> &'static str {
+    match level {
+        Level::Error => "<3>",
+        Level::Warn => "<4>",
+        Level::Info => "<6>",
+        Level::Debug | Level::Trace => "<7>",
+    }
 }
 
 /// Whether standard error is a terminal on which colours are wanted (<https://no-color.org>).
@@ -79,6 +111,9 @@ fn stderr_has_colours() -> bool {
 #[derive(Clone, Copy)]
 struct Style {
     format: Format,
+    /// Each line begins with its priority, and one of text has neither time nor level: the journal
+    /// keeps both.
+    journal: bool,
     colour: bool,
     now: fn() -> Timestamp,
 }
@@ -98,7 +133,15 @@ fn build(level: LevelFilter, style: Style, output: Box<dyn Write + Send>) -> env
 impl Style {
     fn write(self, out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
         let time = (self.now)();
+        if self.journal {
+            out.write_all(priority(record.level()).as_bytes())?;
+        }
         match self.format {
+            Format::Text if self.journal => {
+                write!(out, "{}: ", record.target())?;
+                write_message(out, record, Quoting::Line)?;
+                out.write_all(b"\n")
+            }
             Format::Text => self.write_text(out, record, time),
             Format::Json => write_json(out, record, time),
         }

@@ -13,6 +13,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use log::Level;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
@@ -26,6 +27,10 @@ const WAIT_MAX: Duration = Duration::from_millis(200);
 const WRITE_BYTES_MAX: usize = 4096;
 
 /// Standard error, or something in its place. Each `write` is one line.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is known of the stream by itself"
+)]
 pub(super) struct Sink {
     /// `None` where there is no standard error: then all lines are lost.
     file: Option<File>,
@@ -38,14 +43,19 @@ pub(super) struct Sink {
     /// Whether a line was cut off in its middle.
     mid_line: bool,
     format: Format,
+    /// Whether it is the journal of systemd.
+    journal: bool,
     now: fn() -> Timestamp,
 }
 
 impl Sink {
     /// Standard error.
-    pub(super) fn stderr(format: Format, now: fn() -> Timestamp) -> Self {
+    pub(super) fn stderr(format: Format, journal: bool, now: fn() -> Timestamp) -> Self {
         let fd = io::stderr().as_fd().try_clone_to_owned();
-        Self::new(fd.ok().map(File::from), format, now)
+        Self {
+            journal,
+            ..Self::new(fd.ok().map(File::from), format, now)
+        }
     }
 
     pub(super) fn new(file: Option<File>, format: Format, now: fn() -> Timestamp) -> Self {
@@ -59,6 +69,7 @@ impl Sink {
             lost: 0,
             mid_line: false,
             format,
+            journal: false,
             now,
         }
     }
@@ -130,10 +141,18 @@ impl Sink {
         let time = (self.now)();
         let begin = if self.mid_line { "\n" } else { "" };
         let message = format!("{lost} log lines were lost because nothing read them");
+        let priority = if self.journal {
+            super::priority(Level::Warn)
+        } else {
+            ""
+        };
         match format {
+            Format::Text if self.journal => {
+                format!("{begin}{priority}{}: {message}\n", super::TARGET)
+            }
             Format::Text => format!("{begin}{time:.3} WARN  {}: {message}\n", super::TARGET),
             Format::Json => format!(
-                "{begin}{{\"time\":\"{time:.3}\",\"level\":\"warn\",\"target\":\"{}\",\
+                "{begin}{priority}{{\"time\":\"{time:.3}\",\"level\":\"warn\",\"target\":\"{}\",\
                  \"message\":\"{message}\"}}\n",
                 super::TARGET
             ),

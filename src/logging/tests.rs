@@ -33,6 +33,7 @@ fn then() -> Timestamp {
 fn style(format: Format, colour: bool) -> Style {
     Style {
         format,
+        journal: false,
         colour,
         now: then,
     }
@@ -62,6 +63,7 @@ const RECORD: AccessRecord<'_> = AccessRecord {
     actor: "user:ada",
     user_agent: "skopeo/1.9.3",
     request_id: "0badcafe-00000001",
+    trace_id: "",
     complete: true,
 };
 
@@ -104,6 +106,45 @@ fn lines_of_json() {
              \"message\":\"say \\\"hi\\\\\\\"\\n\"}\n"
         ]
     );
+}
+
+#[test]
+fn lines_for_the_journal_begin_with_their_priority() {
+    let of = |format, level| {
+        let style = Style {
+            journal: true,
+            ..style(format, false)
+        };
+        logged(style, level, "a", &format_args!("b\nc"))
+    };
+    assert_eq!(of(Format::Text, Level::Error), ["<3>a: b\\nc\n"]);
+    assert_eq!(of(Format::Text, Level::Warn), ["<4>a: b\\nc\n"]);
+    assert_eq!(of(Format::Text, Level::Info), ["<6>a: b\\nc\n"]);
+    assert_eq!(of(Format::Text, Level::Debug), ["<7>a: b\\nc\n"]);
+    let json = of(Format::Json, Level::Warn).concat();
+    assert!(json.starts_with("<4>{\"time\":"), "{json}");
+}
+
+#[test]
+fn the_journal_is_known_by_device_and_inode() {
+    assert!(names("8:4711", 8, 4711));
+    for text in [
+        "", "8", "8:", ":4711", "8:4712", "9:4711", "8:4711:1", "8:-1",
+    ] {
+        assert!(!names(text, 8, 4711), "{text}");
+    }
+}
+
+#[test]
+fn a_trace_is_named_where_there_is_one() {
+    let record = AccessRecord {
+        trace_id: "0af7651916cd43dd8448eb211c80319c",
+        ..RECORD
+    };
+    let (text, json) = (Text(&record).to_string(), Json(&record).to_string());
+    assert!(text.ends_with(" trace_id=0af7651916cd43dd8448eb211c80319c"));
+    assert!(json.ends_with(",\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\""));
+    assert!(!Text(&RECORD).to_string().contains("trace_id"));
 }
 
 #[test]

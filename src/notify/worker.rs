@@ -110,10 +110,13 @@ impl Worker {
     }
 
     fn deliver(&self, active: &Active, prepared: Prepared, held: &mut Option<Prepared>) {
+        let begun = Instant::now();
         let outcome = active.client.deliver(&prepared.body, &prepared.id);
+        let took = begun.elapsed();
         let backoff = active.endpoint.backoff;
         let now_ms = self.now_ms();
         let mut state = self.state();
+        state.took += took;
         let remark = state.note(&prepared, &outcome, now_ms, backoff.threshold);
         if state.failures > 0 {
             let chance = getrandom::u32().unwrap_or(u32::MAX / 2);

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::activities::Work;
 use super::check::FindingKind;
 use super::copies::{Contents, Faults, Files, Rows, check_manifests, is_right_inline};
 use super::{Counted, Error, Progress, Registry, Tell};
@@ -80,7 +81,22 @@ impl Registry {
         options: &BackupOptions,
         tell: &mut Tell<'_>,
     ) -> Result<BackupReport, Error> {
-        self.backup_on(RealDisk, options, tell)
+        self.watched(
+            Work::Backup,
+            |activity| {
+                self.backup_on(RealDisk, options, &mut |progress| {
+                    activity.tell(progress);
+                    tell(progress);
+                })
+            },
+            |report| {
+                vec![
+                    ("blobs", report.contents.blobs),
+                    ("bytes", report.contents.blob_bytes),
+                    ("faults", report.faults.count),
+                ]
+            },
+        )
     }
 
     /// The same on a disk of the caller's choice.

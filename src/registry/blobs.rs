@@ -24,7 +24,7 @@ impl Registry {
         self.lease(digest);
         let row = self
             .catalog
-            .read(|tx| tx.repository_blob(repository, digest))?;
+            .read_at_once(|tx| tx.repository_blob(repository, digest))?;
         let row = served(row, digest)?;
         if content::size(&*self.blobs, digest, &row)? == Some(row.size) {
             return Ok(row.size);
@@ -40,7 +40,7 @@ impl Registry {
     /// served; [`Error::Store`].
     pub fn open_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Blob, Error> {
         // One snapshot for both, and the connection is free again before a byte is sent.
-        let (row, inline) = self.catalog.read(|tx| {
+        let (row, inline) = self.catalog.read_at_once(|tx| {
             let row = served(tx.repository_blob(repository, digest)?, digest)?;
             let inline = row.inline.map(|_| tx.inline_bytes(digest)).transpose()?;
             Ok::<_, Error>((row, inline.flatten()))

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::activities::Work;
 use super::inspect::{Hashed, READ_BYTES, Reading};
 use super::scrub::ScrubState;
 use super::{Counted, Error, Progress, Registry, Tell};
@@ -141,6 +142,19 @@ impl Registry {
     /// [`Error::Store`] when the check itself could not go on. What is wrong with the content is
     /// in the report.
     pub fn check(&self, options: CheckOptions, tell: &mut Tell<'_>) -> Result<Report, Error> {
+        self.watched(
+            Work::Check,
+            |activity| {
+                self.check_all(options, &mut |progress| {
+                    activity.tell(progress);
+                    tell(progress);
+                })
+            },
+            |report| vec![("blobs", report.blobs), ("faults", report.faults)],
+        )
+    }
+
+    fn check_all(&self, options: CheckOptions, tell: &mut Tell<'_>) -> Result<Report, Error> {
         let totals = self.totals()?;
         let mut run = Run {
             registry: self,

@@ -44,8 +44,12 @@ impl Registry {
         reference: &Reference,
     ) -> Result<ManifestRow, Error> {
         let look = || match reference {
-            Reference::Tag(tag) => self.catalog.read(|tx| tx.manifest_by_tag(repository, tag)),
-            Reference::Digest(digest) => self.catalog.read(|tx| tx.manifest(repository, digest)),
+            Reference::Tag(tag) => self
+                .catalog
+                .read_at_once(|tx| tx.manifest_by_tag(repository, tag)),
+            Reference::Digest(digest) => self
+                .catalog
+                .read_at_once(|tx| tx.manifest(repository, digest)),
         };
         let row = self.leased(reference, look, |row| row.digest)?;
         row.ok_or_else(|| Error::ManifestUnknown {
@@ -63,7 +67,7 @@ impl Registry {
         reference: &Reference,
     ) -> Result<ManifestFacts, Error> {
         let look = || {
-            self.catalog.read(|tx| match reference {
+            self.catalog.read_at_once(|tx| match reference {
                 Reference::Tag(tag) => tx.manifest_facts_by_tag(repository, tag),
                 Reference::Digest(digest) => tx.manifest_facts(repository, digest),
             })
@@ -211,7 +215,7 @@ impl Registry {
                 }
                 Reference::Digest(digest) => {
                     immutable::may_remove_manifest(tx, &rules, &name, digest)?;
-                    Ok(recorder.remove_manifest(tx, &name, digest, removal)?)
+                    Ok(recorder.remove_manifest_last(tx, &name, digest, removal)?)
                 }
             }
         })?;

@@ -3,6 +3,7 @@
 //! It decides over the store and knows no word of HTTP: no header, no status, no query. Every
 //! operation takes parsed words (`oci`) and gives back a value or one [`Error`].
 
+pub mod activities;
 pub mod admin;
 pub mod ages;
 pub mod backup;
@@ -39,6 +40,7 @@ use std::time::Duration;
 pub use error::Error;
 pub use progress::{Counted, Progress, Tell};
 
+use self::activities::Activities;
 use self::ages::ClockWatch;
 use self::events::Events;
 use self::leases::Leases;
@@ -47,6 +49,7 @@ use self::pulls::Pulls;
 use self::pushing::Pushing;
 use self::removals::Removals;
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::blobs::BlobStore;
 use crate::store::catalog::{BlobRow, Catalog, Removal, Totals};
@@ -112,6 +115,8 @@ pub struct Registry {
     policy: RwLock<Arc<Rules>>,
     pulls: Pulls,
     events: Arc<Events>,
+    activities: Activities,
+    metrics: Arc<Metrics>,
 }
 
 /// What a row takes in the catalog beyond the content that it holds, with its indexes, in bytes.
@@ -159,6 +164,8 @@ impl Registry {
             policy: RwLock::default(),
             pulls,
             events,
+            activities: Activities::default(),
+            metrics: Arc::default(),
         }
     }
 
@@ -191,6 +198,17 @@ impl Registry {
         Self { space, ..self }
     }
 
+    /// The same, counting what it does here.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// What is counted.
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     /// The room of the file system below.
     pub const fn space(&self) -> &Arc<Space> {
         &self.space
@@ -220,16 +238,24 @@ impl Registry {
         &self.catalog
     }
 
-    /// Proves that the catalog answers and that bytes can be written.
+    /// Proves that the catalog answers and that its last commit did not fail.
     ///
     /// # Errors
-    /// The first part that fails, as [`Error::Store`].
-    pub fn probe(&self) -> Result<(), Error> {
+    /// [`Error::Store`].
+    pub fn probe_catalog(&self) -> Result<(), Error> {
         self.totals()?;
         if self.catalog.is_unclear() {
             let error = store::Error::new(ErrorKind::Io, "committing to", "the catalog");
             return Err(Error::Store(error.because("the last commit failed")));
         }
+        Ok(())
+    }
+
+    /// Proves that bytes can be written.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn probe_blobs(&self) -> Result<(), Error> {
         Ok(self.blobs.probe()?)
     }
 
@@ -289,7 +315,7 @@ impl Registry {
     /// or removed meanwhile.
     fn distrust(&self, digest: &Digest) -> Result<(), Error> {
         let _owned = self.locks.lock(digest);
-        let Some(row) = self.catalog.read(|tx| tx.blob(digest))? else {
+        let Some(row) = self.catalog.read_at_once(|tx| tx.blob(digest))? else {
             return Ok(());
         };
         let found = content::size(&*self.blobs, digest, &row)?;

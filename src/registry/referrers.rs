@@ -19,9 +19,9 @@ impl Registry {
         limit: usize,
     ) -> Result<Page<Referrer>, Error> {
         let bytes_max = self.options.referrers_bytes_max;
-        let (items, more) = self
-            .catalog
-            .read(|tx| tx.referrers(repository, subject, artifact_types, last, limit, bytes_max))?;
+        let (items, more) = self.catalog.read_at_once(|tx| {
+            tx.referrers(repository, subject, artifact_types, last, limit, bytes_max)
+        })?;
         Ok(Page { items, more })
     }
 }

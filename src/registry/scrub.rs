@@ -8,8 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::activities::{self, Work};
 use super::inspect::{Hashed, READ_BYTES, Reading};
-use super::{Error, Registry};
+use super::{Counted, Error, Progress, Registry};
 use crate::clock::{Clock, MADE_AFTER, rfc3339, unix_ms};
 use crate::oci::Digest;
 use crate::store::catalog::{BlobRow, ScrubCounts, ScrubRow};
@@ -133,7 +134,21 @@ impl Registry {
         clock: &dyn Clock,
         each: &mut dyn FnMut(u64) -> bool,
     ) -> Result<RoundEnd, Error> {
+        self.watched(
+            Work::Scrub,
+            |activity| self.scrub_on(clock, activity, each),
+            |_| Vec::new(),
+        )
+    }
+
+    fn scrub_on(
+        &self,
+        clock: &dyn Clock,
+        activity: &activities::Run<'_>,
+        each: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<RoundEnd, Error> {
         let mut row = self.scrub_row()?;
+        let mut progress = Progress::start("reading", Counted::Bytes, self.totals()?.blob_bytes);
         if !row.running {
             row = ScrubRow {
                 began_ms: Some(unix_ms(clock.now())),
@@ -159,6 +174,8 @@ impl Registry {
             }
             for (digest, blob) in rows {
                 let go_on = self.scrub_blob(&digest, &blob, &mut row, &mut buffer, each)?;
+                progress.done = row.counts.bytes;
+                activity.tell(&progress);
                 if !go_on || !each(0) {
                     self.save_scrub(row);
                     return Ok(RoundEnd::Stopped);
@@ -201,10 +218,13 @@ impl Registry {
             };
             row.counts.blobs += 1;
             row.counts.bytes += blob.size;
+            self.metrics().work.scrubbed_blobs.add_one();
+            self.metrics().work.scrubbed_bytes.add(blob.size);
         }
         row.position = Some(*digest);
         if let Some((kind, _)) = wrong.filter(|(_, taken)| *taken) {
             row.counts.found += 1;
+            self.metrics().work.scrub_found.add_one();
             log::error!(
                 "the scrub found that blob {digest} is damaged ({}): it is not served any more; \
                  push it again to heal it",

@@ -24,7 +24,9 @@ impl Registry {
     /// # Errors
     /// [`Error::Store`].
     pub fn expire_uploads(&self, before: SystemTime) -> Result<usize, Error> {
-        Ok(self.blobs.expire_uploads(before)?)
+        let count = self.blobs.expire_uploads(before)?;
+        self.metrics().work.expired_uploads.add(count as u64);
+        Ok(count)
     }
 
     /// Removes upload sessions that were not touched since `before`, the oldest first, until there
@@ -34,9 +36,11 @@ impl Registry {
     /// [`Error::Store`].
     pub fn expire_idle_uploads(&self, before: SystemTime) -> Result<usize, Error> {
         let is_roomy = || !matches!(self.space.standing(), Ok(Some(now)) if now.is_low);
-        Ok(self
+        let count = self
             .blobs
-            .expire_oldest_uploads(before, &mut || is_roomy())?)
+            .expire_oldest_uploads(before, &mut || is_roomy())?;
+        self.metrics().work.expired_uploads.add(count as u64);
+        Ok(count)
     }
 
     /// Removes the files of a shard that no row means and that were last written before `before`;
@@ -56,6 +60,7 @@ impl Registry {
         for digest in old {
             removed += usize::from(self.remove_orphan(&digest)?);
         }
+        self.metrics().work.swept_files.add(removed as u64);
         Ok(removed)
     }
 

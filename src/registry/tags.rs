@@ -17,7 +17,7 @@ impl Registry {
         last: Option<&str>,
         limit: usize,
     ) -> Result<Page<String>, Error> {
-        let tags = self.catalog.read(|tx| {
+        let tags = self.catalog.read_at_once(|tx| {
             let tags = tx.tags(repository, last, limit.saturating_add(1))?;
             if tags.is_empty() && !tx.repository_exists(repository)? {
                 return Err(Error::NameUnknown {

@@ -310,7 +310,7 @@ impl Registry {
         })?;
         self.lease(digest);
         let _owned = self.locks.lock(digest);
-        let row = self.catalog.read(|tx| tx.blob(digest))?;
+        let row = self.catalog.read_at_once(|tx| tx.blob(digest))?;
         let stored = match row {
             // Nothing claims the name, so the cheaper order of steps is as safe.
             None if !self.catalog.is_unclear() => self.blobs.publish_new(staged)?,
@@ -373,7 +373,7 @@ impl Registry {
     /// On a full disk or past a quota, a blob that got no row must not keep its room from being
     /// used. The caller holds the digest's lock.
     fn give_back(&self, digest: &Digest) {
-        let unclaimed = matches!(self.catalog.read(|tx| tx.blob(digest)), Ok(None));
+        let unclaimed = matches!(self.catalog.read_at_once(|tx| tx.blob(digest)), Ok(None));
         if unclaimed
             && !self.catalog.is_unclear()
             && let Err(error) = self.remove_file(digest)

@@ -10,6 +10,7 @@ use crate::auth::{Accounts, Authenticator, Issuer, Lifetimes, Logins, Verifiers}
 use crate::auth::{authenticator, logins};
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::metrics::LoginMetrics;
 use crate::store::ErrorKind;
 use crate::store::catalog::Catalog;
 use crate::store::layout::Layout;
@@ -24,17 +25,19 @@ pub(super) fn open(
     layout: Option<&Layout>,
     catalog: &Arc<Catalog>,
     clock: &Arc<dyn Clock>,
+    metrics: &Arc<LoginMetrics>,
 ) -> Result<Authenticator, Error> {
     let options = authenticator::Options {
         challenge: settings.auth.challenge,
         realm: settings.auth.realm.clone(),
         url: settings.server.url.clone(),
         certificate_user: settings.auth.certificate_user,
+        metrics: Arc::clone(metrics),
     };
     let verifiers = if settings.token.is_used() {
         token_server(settings, clock)?
     } else {
-        own(settings, layout, catalog, clock)?
+        own(settings, layout, catalog, clock, metrics)?
     };
     Ok(Authenticator::new(
         options,
@@ -48,9 +51,11 @@ fn own(
     layout: Option<&Layout>,
     catalog: &Arc<Catalog>,
     clock: &Arc<dyn Clock>,
+    metrics: &Arc<LoginMetrics>,
 ) -> Result<Verifiers, Error> {
     let options = logins::Options {
         htpasswd: settings.auth.htpasswd.clone(),
+        metrics: Arc::clone(metrics),
         ..logins::Options::default()
     };
     let options = options.for_workers(settings.limits.workers_max);

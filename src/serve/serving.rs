@@ -4,43 +4,32 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 use super::Error;
+use super::reload::Reloader;
+use super::service::Service;
 use crate::api::jobs::Jobs;
 use crate::api::policy_jobs::PolicyJobs;
 use crate::api::scrub::Scrubber;
-use crate::auth::Authenticator;
-use crate::http::tls::{Tls, TlsWatch};
+use crate::http::tls::TlsWatch;
 use crate::http::{Endpoint, Server, ServerHandle};
 use crate::notify::Notifier;
-
-/// Something that is done anew when the process is told to (SIGHUP). It logs how that went.
-pub type ReloadHook = Box<dyn Fn() + Send + Sync>;
+use crate::registry::Registry;
 
 /// A registry that has its addresses.
 pub struct Serving {
     pub(super) server: Server,
-    pub(super) control: Option<ControlServer>,
-    pub(super) reload: Arc<Vec<ReloadHook>>,
+    pub(super) ops: Option<SideServer>,
+    pub(super) control: Option<SideServer>,
+    pub(super) reload: Arc<Reloader>,
+    pub(super) service: Option<Arc<Service>>,
+    pub(super) registry: Arc<Registry>,
     pub(super) _jobs: Jobs,
     pub(super) _policy: PolicyJobs,
     pub(super) _scrub: Option<Scrubber>,
     pub(super) _watch: Option<TlsWatch>,
     pub(super) notifier: Arc<Notifier>,
-}
-
-/// Makes a registry that serves look at its files again, from any thread.
-#[derive(Clone)]
-pub struct Reloader(Arc<Vec<ReloadHook>>);
-
-impl Reloader {
-    /// Calls all hooks, one after the other.
-    pub fn reload(&self) {
-        for hook in self.0.iter() {
-            hook();
-        }
-    }
 }
 
 impl Serving {
@@ -50,8 +39,8 @@ impl Serving {
     }
 
     /// Makes it look at its files again, from any thread.
-    pub fn reloader(&self) -> Reloader {
-        Reloader(Arc::clone(&self.reload))
+    pub fn reloader(&self) -> Arc<Reloader> {
+        Arc::clone(&self.reload)
     }
 
     /// Who delivers to webhooks.
@@ -69,39 +58,51 @@ impl Serving {
     /// # Errors
     /// The system refuses threads or polling.
     pub fn run(self) -> Result<(), Error> {
+        if let Some(service) = &self.service {
+            service.serving(&self.registry, &self.server)?;
+        }
         self.server.run()?;
         drop(self.control);
         self.notifier.stop();
+        drop(self.ops);
         Ok(())
     }
 }
 
-/// The control socket's server and its thread.
-pub(super) struct ControlServer {
-    pub(super) handle: ServerHandle,
-    pub(super) thread: Option<JoinHandle<io::Result<()>>>,
+/// A server beside the registry's own, and its thread.
+pub(super) struct SideServer {
+    handle: ServerHandle,
+    thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-impl Drop for ControlServer {
+impl SideServer {
+    /// Runs it on a thread of this name.
+    pub(super) fn start(name: &str, server: Server) -> io::Result<Self> {
+        let handle = server.handle();
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .stack_size(256 << 10)
+            .spawn(move || server.run())?;
+        Ok(Self {
+            handle,
+            thread: Some(thread),
+        })
+    }
+
+    /// Looks at it from any thread.
+    pub(super) fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+}
+
+impl Drop for SideServer {
     fn drop(&mut self) {
         self.handle.stop_now();
         if let Some(thread) = self.thread.take() {
-            // Its failure was the end of the control socket only.
+            // Its failure was its own end only.
             let _ = thread.join();
         }
     }
-}
-
-/// What is done anew on SIGHUP, in this order.
-pub(super) fn reload_hooks(tls: Option<Arc<Tls>>, auth: Arc<Authenticator>) -> Vec<ReloadHook> {
-    let mut hooks: Vec<ReloadHook> = vec![Box::new(move || auth.reload())];
-    if let Some(tls) = tls {
-        hooks.push(Box::new(move || {
-            // What is wrong with the files was logged; what was loaded before is in use.
-            let _ = tls.reload();
-        }));
-    }
-    hooks
 }
 
 /// Writes the file that tells others that requests are answered, whole or not at all.

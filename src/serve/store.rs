@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::Error;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::metrics::Metrics;
 use crate::store::blobs::disk::RealDisk;
+use crate::store::blobs::metered::Metered;
 use crate::store::blobs::{BlobStore, FileBlobStore, FileOptions, MemoryBlobStore};
 use crate::store::catalog::{self, Catalog, Durability, Location};
 use crate::store::layout::Layout;
@@ -30,6 +32,7 @@ pub(super) fn open_blobs(
     settings: &Settings,
     layout: Option<&Layout>,
     space: &Arc<Space>,
+    metrics: &Metrics,
 ) -> Result<Arc<dyn BlobStore>, Error> {
     let sessions_max = settings.uploads.sessions_max;
     Ok(match layout {
@@ -41,7 +44,7 @@ pub(super) fn open_blobs(
                 upload_sessions_max: sessions_max,
                 ..FileOptions::default()
             },
-            RealDisk,
+            Metered::new(RealDisk, Arc::clone(&metrics.disk)),
             Arc::clone(space),
         )?),
         None => Arc::new(MemoryBlobStore::new(
@@ -57,6 +60,7 @@ pub(super) fn open_catalog(
     clock: &Arc<dyn Clock>,
     blobs: &Arc<dyn BlobStore>,
     space: &Arc<Space>,
+    metrics: &Metrics,
 ) -> Result<Catalog, Error> {
     let path = layout.map(Layout::catalog);
     let location = path.as_deref().map_or(Location::Memory, Location::File);
@@ -66,6 +70,7 @@ pub(super) fn open_catalog(
         blob_grace: settings.gc.grace_seconds,
         clock: Arc::clone(clock),
         space: Arc::clone(space),
+        metrics: Arc::clone(&metrics.catalog),
         ..catalog::Options::new(location)
     };
     Ok(Catalog::open(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Error;
-use crate::clock::{Clock, MADE_AFTER};
+use crate::clock::{Clock, MADE_AFTER, SystemClock};
 use crate::config::Settings;
 use crate::http::tls::{PairFiles, Tls, TlsOptions};
 use crate::http::{Endpoint, Listen, Scheme};
@@ -32,6 +32,15 @@ pub(super) fn open(settings: &Settings, clock: &Arc<dyn Clock>) -> Result<Option
         clock_min: SystemTime::UNIX_EPOCH + MADE_AFTER,
     };
     Ok(Some(Tls::new(options)?))
+}
+
+/// The certificates that `settings` name, as a server would use them now.
+///
+/// # Errors
+/// A file cannot be used; the message names it.
+pub fn certificates(settings: &Settings) -> Result<Option<Arc<Tls>>, Error> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    open(settings, &clock)
 }
 
 /// Where to listen, and what is spoken there.

@@ -4,13 +4,16 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Error;
+use super::reload::Part;
 use crate::config::Settings;
 use crate::http::tls::read_authorities;
 use crate::http::{Endpoint as Bound, ListenAddress};
+use crate::metrics::webhooks::EndpointFigures;
 use crate::notify::{
-    Endpoint, Keys, Notifier, Options, ReloadError, Secret, Source, listeners, random_id,
+    self, Endpoint, Keys, Notifier, Options, ReloadError, Secret, Source, listeners, random_id,
 };
 use crate::registry::Registry;
 use crate::registry::events::Trim;
@@ -53,13 +56,48 @@ pub(super) fn start(
     Ok(Arc::new(notifier))
 }
 
-/// Puts the webhooks of `settings` in force.
-///
-/// # Errors
-/// Something of them cannot be used: all stay as they were.
-pub fn reload_webhooks(notifier: &Notifier, settings: &Settings) -> Result<(), Error> {
-    let endpoints = load(&settings.endpoints)?;
-    notifier.reload(endpoints).map_err(of_reload)
+/// What a reload does: puts the webhooks of new settings in force. When something of them cannot be
+/// used, all stay as they were.
+pub(super) fn part(notifier: &Arc<Notifier>) -> Part {
+    let notifier = Arc::clone(notifier);
+    Part::of_settings("webhooks", move |settings| {
+        let reload = || {
+            let endpoints = load(&settings.endpoints)?;
+            notifier.reload(endpoints).map_err(of_reload)
+        };
+        match reload() {
+            Ok(()) => {
+                let count = settings.endpoints.len();
+                log::info!("{count} webhooks are in force");
+                Ok(format!("{count} in force"))
+            }
+            Err(error) => {
+                log::error!("the webhooks stay as they were: {error}");
+                Err(error.to_string())
+            }
+        }
+    })
+}
+
+/// How it stands with a webhook, as metrics and `coracle status` tell it.
+pub(super) fn metrics(own: notify::EndpointFigures) -> EndpointFigures {
+    EndpointFigures {
+        is_backing_off: own.retry_seconds.is_some_and(|seconds| seconds > 0),
+        name: own.name,
+        events: own.events,
+        successes: own.successes,
+        failures: own.failures,
+        errors: own.errors,
+        delivered: own.requests_taken,
+        failed: own.requests_failed,
+        took: Duration::from_millis(own.took_ms),
+        dropped_for_age: own.dropped_for_age,
+        dropped_for_count: own.dropped_for_count,
+        pending: own.pending,
+        oldest: own.oldest_seconds.map(Duration::from_secs),
+        statuses: own.statuses.into_iter().collect(),
+        last_error: own.last_error,
+    }
 }
 
 fn of_reload(error: ReloadError) -> Error {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -89,13 +89,51 @@ impl FolderLock {
     }
 }
 
+/// Who has a data folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The process, unless it has not written its number yet.
+    pub pid: Option<u32>,
+}
+
+/// Who has the folder at this moment; `None` for nobody.
+pub fn holder(layout: &Layout) -> Option<Holder> {
+    let file = File::open(layout.lock()).ok()?;
+    // Trying would stand in the way of a server that is just starting, if only for a moment. So it
+    // is tried only where the kernel tells of a lock.
+    if !is_locked(&file).unwrap_or(true) {
+        return None;
+    }
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Some(Holder {
+            pid: written_pid(&file),
+        }),
+        _ => None,
+    }
+}
+
+/// Whether the kernel tells of a lock on a file of this inode, on whichever file system; `None`
+/// when it does not tell of locks.
+fn is_locked(file: &File) -> Option<bool> {
+    let inode = format!(":{}", file.metadata().ok()?.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let is_of_file = |line: &str| {
+        let mut words = line.split_whitespace();
+        line.contains(" FLOCK ") && words.any(|word| word.ends_with(&inode))
+    };
+    Some(locks.lines().any(is_of_file))
+}
+
+/// The number that the holder has written. A courtesy: it may not have come to that yet.
+fn written_pid(mut file: &File) -> Option<u32> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
 /// The folder has another user.
-fn held(mut file: &File, layout: &Layout, doing: &'static str) -> Error {
-    let mut holder = String::new();
-    // The id is a courtesy: a holder that has not written it yet is named without.
-    let _ = file.read_to_string(&mut holder);
-    let holder = holder.trim();
-    let who = if holder.is_empty() { "unknown" } else { holder };
+fn held(file: &File, layout: &Layout, doing: &'static str) -> Error {
+    let who = written_pid(file).map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
     let root = layout.root().display();
     let subject = format!(
         "{root}, which process {who} is using (stop it, or name another folder with --data)"

@@ -12,6 +12,8 @@ mod error;
 pub mod folder;
 pub mod layout;
 pub mod locks;
+pub mod look;
+pub mod measure;
 pub mod proof;
 pub mod space;
 pub mod token_key;

@@ -52,6 +52,12 @@ impl Options {
         low_water: Some(0),
     };
 
+    /// The reserve and the low-water mark on a file system of `total` bytes.
+    pub fn of(&self, total: u64) -> (u64, u64) {
+        let Marks { reserve, low_water } = self.marks(total);
+        (reserve, low_water)
+    }
+
     fn marks(&self, total: u64) -> Marks {
         let reserve = self.reserve.unwrap_or(RESERVE_MIN.max(total / 100));
         let low_water = self.low_water.unwrap_or(reserve.saturating_mul(2));
@@ -202,6 +208,7 @@ impl Space {
     fn standing_of(&self, state: &State, room: Room) -> Standing {
         let marks = self.options.marks(room.total);
         Standing {
+            total: room.total,
             free: room.free.saturating_add(state.ballast),
             reserve: marks.reserve,
             low_water: marks.low_water,

@@ -31,6 +31,37 @@ fn deleting_a_digest_takes_all_its_tags_at_once() {
     });
 }
 
+/// The answer comes before the rows of all the tags are gone; nobody may see that.
+#[test]
+fn of_a_manifest_with_many_tags_none_is_left_with_the_answer() {
+    for_each_shape(|server| {
+        let mut client = server.client();
+        let (image, other) = (Image::oci(1, &[10]), Image::oci(2, &[20]));
+        client.push_image("a", "kept", &other);
+        let (many, path) = (500, format!("/v2/a/manifests/{}", image.digest()));
+        for round in 1..=3 {
+            client.push_image("a", "t000", &image);
+            for number in 1..many {
+                client.push_manifest("a", &format!("t{number:03}"), &image.manifest);
+            }
+            client.delete(&path).expect(202);
+            let tags = client.get("/v2/a/tags/list").expect(200).json();
+            assert_eq!(tags["tags"], json!(["kept"]));
+            for tag in ["t000", "t250", "t499"] {
+                let path = format!("/v2/a/manifests/{tag}");
+                client.get(&path).expect_error(404, "MANIFEST_UNKNOWN");
+                client.delete(&path).expect_error(404, "MANIFEST_UNKNOWN");
+                let history = client.get(&format!("/v2/a/_oci/tag-history/{tag}"));
+                let history = history.expect(200).json();
+                let told = history.as_array().expect("a list");
+                assert_eq!(told.len(), round * 2, "{history}");
+            }
+            client.delete(&path).expect_error(404, "MANIFEST_UNKNOWN");
+        }
+        client.expect_image("a", "kept", &other);
+    });
+}
+
 #[test]
 fn what_was_deleted_can_be_pushed_again() {
     for_each_shape(|server| {

@@ -175,3 +175,72 @@ fn a_log_that_nobody_reads_stops_nothing() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[test]
+fn an_id_and_a_trace_of_the_client_are_kept() {
+    let server = Server::memory();
+    let mut client = server.client();
+    let id = "f058ebd6-02f7-4d3f-942e-904344e8cde5";
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = [("X-Request-Id", id), ("traceparent", trace)];
+    let answer = client.request("GET", "/v2/a/tags/list", &headers, None);
+    assert_eq!(answer.expect(404).header("x-request-id"), Some(id));
+    let line = line_of(&server, id);
+    assert!(
+        line.contains("trace_id=0af7651916cd43dd8448eb211c80319c"),
+        "{line}"
+    );
+    // What could be something else than an id is replaced, and what is no trace is left out.
+    for bad in ["a b", "x\"y", &"x".repeat(129)] {
+        let headers = [("X-Request-Id", bad), ("traceparent", "00-xyz")];
+        let answer = client.request("GET", "/v2/", &headers, None).expect(200);
+        let own = answer.header("x-request-id").unwrap();
+        assert_ne!(own, bad);
+        assert!(!line_of(&server, own).contains("trace_id"));
+    }
+}
+
+/// What systemd does for a service: a socket on standard error, and its name in the environment.
+#[test]
+fn the_journal_gets_priorities_and_no_time() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    let (mut journal, stderr) = UnixStream::pair().unwrap();
+    let socket = rustix::fs::fstat(&stderr).unwrap();
+    let start = |journal_stream: String, stderr: UnixStream| {
+        crate::support::coracle()
+            .args(["serve", "--memory", "--listen", "127.0.0.1:0"])
+            .env("JOURNAL_STREAM", journal_stream)
+            .stdout(std::process::Stdio::null())
+            .stderr(OwnedFd::from(stderr))
+            .spawn()
+            .unwrap()
+    };
+    let is_all = |text: &str| text.contains("serving on");
+    let until_served = |journal: &mut UnixStream, mut child: std::process::Child| {
+        let (mut text, mut buffer) = (String::new(), [0; 4096]);
+        while !is_all(&text) {
+            let length = journal.read(&mut buffer).unwrap();
+            assert!(length > 0, "it ended: {text}");
+            text.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
+        }
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        journal.read_to_string(&mut text).unwrap();
+        child.wait().unwrap();
+        text
+    };
+    let child = start(format!("{}:{}", socket.st_dev, socket.st_ino), stderr);
+    let text = until_served(&mut journal, child);
+    for line in text.lines() {
+        let is_told = line.starts_with("<6>coracle::") || line.starts_with("<4>coracle::");
+        assert!(is_told, "{line}");
+    }
+    // The variable was inherited, and the output goes elsewhere.
+    let (mut other, stderr) = UnixStream::pair().unwrap();
+    let child = start(format!("{}:{}", socket.st_dev, socket.st_ino + 1), stderr);
+    let text = until_served(&mut other, child);
+    assert!(text.lines().all(|line| line.starts_with("20")), "{text}");
+}

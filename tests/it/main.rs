@@ -17,18 +17,23 @@ mod catalog;
 mod cli;
 mod clients;
 mod config;
+mod dashboard;
 mod delete;
 mod docs;
+mod doctor;
 mod du;
 mod errors;
 mod explain;
 mod fulldisk;
 mod gc;
 mod heal;
+mod health;
 mod history;
 mod immutable;
 mod log;
+mod metrics;
 mod mount;
+mod pages;
 mod powercut;
 mod protocol;
 mod pull;
@@ -40,7 +45,9 @@ mod repo;
 mod restart;
 mod retention;
 mod scrub;
+mod service;
 mod start;
+mod status;
 #[allow(
     dead_code,
     reason = "a vocabulary: not every word is in use at every time"

@@ -41,6 +41,31 @@ fn a_manifest_that_a_client_removed_comes_back_with_the_tags_that_went_with_it()
     server.stop_and_check();
 }
 
+/// The rows of so many tags are taken away after the answer.
+#[test]
+fn many_tags_come_back_even_if_the_server_is_killed_with_the_answer() {
+    let mut server = Server::start(&[]);
+    let image = Image::oci(1, &[10]);
+    let digest = server.client().push_image("a", "t000", &image);
+    let mut client = server.client();
+    for number in 1..300 {
+        client.push_manifest("a", &format!("t{number:03}"), &image.manifest);
+    }
+    for _ in 0..5 {
+        let path = format!("/v2/a/manifests/{digest}");
+        server.client().delete(&path).expect(202);
+        server.kill();
+        server.launch();
+        let tags = server.client().get("/v2/a/tags/list").expect(200).json();
+        assert_eq!(tags["tags"], json!([]));
+        let target = format!("a@{digest}");
+        let back = run_at(server.data(), &["undelete", &target, "--json"]);
+        assert_eq!(back.expect(OK).json()["tags"], 300);
+        server.client().expect_image("a", "t299", &image);
+    }
+    server.stop_and_check();
+}
+
 #[test]
 fn an_index_comes_back_with_its_children_and_its_signature() {
     let mut server = Server::start(&[]);

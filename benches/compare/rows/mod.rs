@@ -8,6 +8,7 @@ mod memory;
 mod pull;
 mod push;
 mod requests;
+mod scrape;
 mod size;
 mod start;
 mod tls;
@@ -145,6 +146,11 @@ const ROWS: &[Row] = &[
         id: "first-page",
         work: "first page (100) of 1,000,000 tags and of 100,000 repositories, against 1,000",
         measure: listing::first_page,
+    },
+    Row {
+        id: "scrape",
+        work: "a scrape of /metrics with 100,000 repositories",
+        measure: scrape::scrape,
     },
     Row {
         id: "start",

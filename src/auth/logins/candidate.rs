@@ -45,7 +45,7 @@ impl Logins {
         if !self.accounts.any() {
             return Ok(None);
         }
-        self.accounts.catalog().read(|tx| tx.user(name))
+        self.accounts.catalog().read_at_once(|tx| tx.user(name))
     }
 
     fn of_row(&self, row: UserRow) -> Candidate {

@@ -42,7 +42,7 @@ impl Logins {
         let row = self
             .accounts
             .catalog()
-            .read(|tx| tx.token_by_secret(&hash))?;
+            .read_at_once(|tx| tx.token_by_secret(&hash))?;
         // The index has compared them already, though not in constant time.
         let row = row.filter(|row| bool::from(row.secret_hash.ct_eq(&hash)));
         let refused = match &row {
@@ -82,7 +82,7 @@ impl Logins {
         &self,
         name: &str,
     ) -> Result<Option<(Identity, u64)>, store::Error> {
-        let row = self.accounts.catalog().read(|tx| tx.token(name))?;
+        let row = self.accounts.catalog().read_at_once(|tx| tx.token(name))?;
         let good = row.filter(|row| self.barrier(row).is_none());
         Ok(good.map(|row| {
             let version = row.version;

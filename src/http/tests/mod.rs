@@ -8,6 +8,7 @@ mod framing;
 mod grammar;
 mod heads;
 mod limits;
+mod own;
 mod sending;
 mod stopping;
 mod support;

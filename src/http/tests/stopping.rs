@@ -42,6 +42,33 @@ fn a_graceful_stop_lets_running_requests_finish() {
     assert_eq!((stats.connections, stats.workers), (0, 0));
 }
 
+/// Whoever has just connected is about to ask: between the two a restart must not come.
+#[test]
+fn a_connection_that_came_just_before_the_stop_is_still_served() {
+    let mut server = TestServer::start(Limits::default());
+    let mut late = server.connect();
+    let mut silent = server.connect();
+    while server.handle.stats().accepted_total < 2 {
+        std::thread::yield_now();
+    }
+    server.handle.stop();
+    while std::net::TcpStream::connect(server.address).is_ok() {
+        std::thread::yield_now();
+    }
+    late.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    let answer = late.response();
+    assert_eq!(
+        (answer.text().as_str(), answer.header("Connection")),
+        ("GET /a", Some("close"))
+    );
+    assert_eq!(
+        silent.rest(),
+        "",
+        "and nobody is waited for who says nothing"
+    );
+    server.join();
+}
+
 #[test]
 fn a_graceful_stop_has_a_deadline() {
     let limits = Limits {
@@ -97,11 +124,12 @@ fn a_request_that_came_before_the_stop_is_not_closed_with_its_idle_connection() 
         client.write_all(request).unwrap();
         let socket = Arc::new(Socket::Unix(ours));
         let token = shared.table().enter(Arc::clone(&socket), &Peer::Unix);
-        let mut wire = Wire::new(Box::new(Plain(socket)));
+        let mut wire = Wire::new(Box::new(Plain(socket)), Arc::default());
         wire.written = 1;
         let conn = Box::new(Conn {
             token,
             peer: Peer::Unix,
+            accepted_at: Instant::now(),
             wire,
             scan: Scan::default(),
             head_deadline: None,

@@ -130,6 +130,23 @@ impl Recorder {
         Ok(true)
     }
 
+    /// As [`remove_manifest`](Self::remove_manifest), the last thing that its closure does.
+    pub fn remove_manifest_last(
+        &self,
+        tx: &mut WriteTx<'_>,
+        repository: &RepositoryName,
+        digest: &Digest,
+        removal: Removal,
+    ) -> Result<bool, StoreError> {
+        // Before, because nothing is written behind it; without it nothing is kept of this.
+        if self.is_heard() && tx.manifest_facts(repository, digest)?.is_some() {
+            let tags = tx.tags_on(repository, digest)?;
+            let tags = tags.iter().map(Tag::to_string).collect();
+            self.manifest_deleted(tx, repository, digest, tags)?;
+        }
+        tx.remove_manifest_last(repository, digest, removal)
+    }
+
     /// A manifest went, and these tags with it: one change, however many they are.
     pub fn manifest_deleted(
         &self,

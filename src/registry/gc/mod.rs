@@ -21,6 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use self::run::Run;
+use super::activities::{self, Work};
 use super::{Error, Registry, Tell};
 
 /// Later than anything that is ever written.
@@ -106,14 +107,22 @@ impl Registry {
     /// [`Error::Store`] when it could not go on; what was taken until then is gone.
     pub fn collect(&self, options: GcOptions, tell: &mut Tell<'_>) -> Result<GcReport, Error> {
         let (started, _one) = (Instant::now(), self.one_collection());
-        let mut run = Run::new(self, options, tell, &|| false)?;
         if options.dry_run {
+            let mut run = Run::new(self, options, tell, &|| false)?;
             run.plan()?;
-        } else {
-            run.take()?;
+            run.count_waiting()?;
+            return Ok(run.end(started));
         }
-        run.count_waiting()?;
-        Ok(run.end(started))
+        self.told(|activity| {
+            let mut tell = |progress: &super::Progress| {
+                activity.tell(progress);
+                tell(progress);
+            };
+            let mut run = Run::new(self, options, &mut tell, &|| false)?;
+            run.take()?;
+            run.count_waiting()?;
+            Ok(run.end(started))
+        })
     }
 
     /// The same in the background, until `stop` says so: takes what is due, if anything is.
@@ -122,12 +131,36 @@ impl Registry {
     /// As for [`collect`](Self::collect).
     pub fn collect_due(&self, stop: &dyn Fn() -> bool) -> Result<GcReport, Error> {
         let (started, _one) = (Instant::now(), self.one_collection());
-        let mut tell = |_: &super::Progress| ();
-        let mut run = Run::new(self, GcOptions::default(), &mut tell, stop)?;
-        if run.is_due()? {
-            run.take()?;
+        let mut nobody = |_: &super::Progress| ();
+        let looking = Run::new(self, GcOptions::default(), &mut nobody, stop)?;
+        if !looking.is_due()? {
+            return Ok(looking.end(started));
         }
-        Ok(run.end(started))
+        drop(looking);
+        self.told(|activity| {
+            let mut tell = |progress: &super::Progress| activity.tell(progress);
+            let mut run = Run::new(self, GcOptions::default(), &mut tell, stop)?;
+            run.take()?;
+            Ok(run.end(started))
+        })
+    }
+
+    /// Has others see a collection while it goes on, and counts what came of it.
+    fn told(
+        &self,
+        run: impl FnOnce(&activities::Run<'_>) -> Result<GcReport, Error>,
+    ) -> Result<GcReport, Error> {
+        self.watched(Work::Collection, run, |report| {
+            let work = &self.metrics.work;
+            work.collected_blobs.add(report.blobs);
+            work.collected_bytes.add(report.bytes);
+            work.collected_manifests.add(report.manifests);
+            vec![
+                ("blobs", report.blobs),
+                ("bytes", report.bytes),
+                ("manifests", report.manifests),
+            ]
+        })
     }
 
     fn one_collection(&self) -> std::sync::MutexGuard<'_, ()> {

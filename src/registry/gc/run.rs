@@ -312,7 +312,7 @@ impl<'r> Run<'r> {
         let catalog = &self.registry.catalog;
         wait_for_fold(catalog);
         let (before, started) = (catalog.writes(), Instant::now());
-        let (outcome, busy) = catalog.write(move |tx| {
+        let (outcome, busy) = catalog.write_patiently(move |tx| {
             let begun = Instant::now();
             Ok::<_, StoreError>((work(tx)?, begun.elapsed()))
         })?;

@@ -11,6 +11,7 @@ mod run;
 use serde::{Deserialize, Serialize};
 
 use self::plan::Plan;
+use super::activities::Work;
 use super::{Error, Registry, Tell};
 use crate::clock::{MADE_AFTER, unix_ms};
 use crate::oci::RepositoryName;
@@ -120,7 +121,27 @@ impl Registry {
         may_go_on: &dyn Fn() -> bool,
         tell: &mut Tell<'_>,
     ) -> Result<Report, Error> {
-        self.carry_out(self.plan_now(only)?, may_go_on, tell)
+        self.watched(
+            Work::Retention,
+            |activity| {
+                let plan = self.plan_now(only)?;
+                self.carry_out(plan, may_go_on, &mut |progress| {
+                    activity.tell(progress);
+                    tell(progress);
+                })
+            },
+            |report| {
+                let work = &self.metrics().work;
+                work.retention_tags.add(report.tags);
+                work.retention_manifests.add(report.manifests);
+                work.retention_bytes.add(report.bytes);
+                vec![
+                    ("tags", report.tags),
+                    ("manifests", report.manifests),
+                    ("bytes", report.bytes),
+                ]
+            },
+        )
     }
 
     pub(super) fn plan_now(&self, only: Option<&RepositoryName>) -> Result<Plan, Error> {

@@ -231,12 +231,12 @@ fn no_file_is_taken_away_for_want_of_a_row_while_a_commit_is_unclear() {
         .expect("a file without a row");
     registry.catalog.set_unclear();
     assert!(!registry.remove_orphan(&content).expect("an answer"));
-    assert!(registry.probe().is_err());
+    assert!(registry.probe_catalog().is_err());
     // A commit that succeeds makes it clear again.
     let other = digest(b"y");
     registry
         .push_blob(&name("a"), None, &mut &b"y"[..], &other)
         .expect("taken");
-    assert!(registry.probe().is_ok());
+    assert!(registry.probe_catalog().is_ok());
     assert!(registry.remove_orphan(&content).expect("an answer"));
 }

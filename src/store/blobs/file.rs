@@ -365,6 +365,10 @@ impl<D: Disk> BlobStore for FileBlobStore<D> {
         resume::expire_oldest(&self.shared, before, enough)
     }
 
+    fn sessions(&self) -> usize {
+        self.shared.sessions.count()
+    }
+
     fn probe(&self) -> Result<(), Error> {
         let shared = &self.shared;
         let interval = shared.options.probe_interval;

@@ -396,6 +396,10 @@ impl BlobStore for MemoryBlobStore {
         Ok(known - state.sessions.len())
     }
 
+    fn sessions(&self) -> usize {
+        self.shared.lock().sessions.len()
+    }
+
     fn probe(&self) -> Result<(), Error> {
         Ok(())
     }

@@ -10,6 +10,7 @@ pub mod disk;
 mod file;
 mod health;
 mod memory;
+pub mod metered;
 mod quiet;
 mod resume;
 mod session;
@@ -282,6 +283,9 @@ pub trait BlobStore: Send + Sync {
     ) -> Result<usize, Error> {
         Ok(0)
     }
+
+    /// How many upload sessions there are, those that a request owns among them.
+    fn sessions(&self) -> usize;
 
     /// Proves that bytes can be written durably right now.
     ///

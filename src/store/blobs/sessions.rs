@@ -64,6 +64,11 @@ impl<S> Sessions<S> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Sessions that exist, in the table or only on disk.
+    pub fn count(&self) -> usize {
+        self.lock().count
+    }
+
     /// Counts a new session and gives it to the caller, who makes its file.
     pub fn start(self: &Arc<Self>, name: String) -> Result<Ticket<S>, UploadError> {
         let mut state = self.lock();

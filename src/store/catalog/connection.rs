@@ -47,6 +47,18 @@ impl Place {
         }
     }
 
+    /// The database file and its log; `None` in memory.
+    pub(super) fn files(&self) -> Option<[PathBuf; 2]> {
+        match self {
+            Self::File(path) => {
+                let mut log = path.clone().into_os_string();
+                log.push("-wal");
+                Some([path.clone(), log.into()])
+            }
+            Self::Memory(_) => None,
+        }
+    }
+
     fn connect(&self, flags: OpenFlags) -> SqliteResult<Connection> {
         // A connection is used by one thread at a time, so SQLite need not lock it.
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -158,13 +170,11 @@ fn set_journal(
 /// A log without its database is a database that was lost or cut off. SQLite would take it for a
 /// new one and throw the log away.
 fn refuse_lost_database(place: &Place) -> Result<(), Error> {
-    let Place::File(path) = place else {
+    let Some([path, log]) = place.files() else {
         return Ok(());
     };
     let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-    let mut log = path.clone().into_os_string();
-    log.push("-wal");
-    if length(path) == 0 && length(Path::new(&log)) > 0 {
+    if length(&path) == 0 && length(&log) > 0 {
         let what = "the file is empty or missing, but its write-ahead log is not";
         return Err(damaged("opening", place, what));
     }

@@ -10,7 +10,8 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use rusqlite::{Connection, Result};
 
-use super::log_file::{FOLD, Length, checkpoint};
+use super::log_file::{FOLD, Length, checkpoint, counted};
+use crate::metrics::CatalogMetrics;
 use crate::store::Error;
 
 /// The thread, and what it was asked.
@@ -29,7 +30,10 @@ impl Folding {
     ///
     /// # Errors
     /// The system refuses a thread.
-    pub fn start(connection: Connection) -> std::result::Result<Self, Error> {
+    pub fn start(
+        connection: Connection,
+        metrics: Arc<CatalogMetrics>,
+    ) -> std::result::Result<Self, Error> {
         let (ask, asked) = bounded::<()>(1);
         let (end, ended) = bounded(1);
         let at_work = Arc::new(AtomicBool::new(false));
@@ -39,7 +43,7 @@ impl Folding {
             .stack_size(256 << 10)
             .spawn(move || {
                 for () in &asked {
-                    let length = checkpoint(&connection, FOLD);
+                    let length = counted(&metrics, || checkpoint(&connection, FOLD));
                     own.store(false, Ordering::Release);
                     // The writer is gone when nobody listens.
                     let _ = end.send(length);

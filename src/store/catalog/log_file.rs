@@ -16,9 +16,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Result};
 
+use super::Durability;
 use super::failure::kind_of;
 use super::fold::Folding;
 use super::writer::BATCH_BYTES_MAX;
+use crate::host::usage;
+use crate::metrics::CatalogMetrics;
 use crate::store::ErrorKind;
 use crate::store::space::Space;
 
@@ -57,6 +60,11 @@ pub(super) struct LogFile {
     frames: u64,
     /// Frames for which the log has its room already.
     roomy_to: u64,
+    /// The log as it was after the last batch.
+    seen: Length,
+    /// Whether commits and folds are flushed.
+    is_flushed: bool,
+    metrics: Arc<CatalogMetrics>,
     space: Arc<Space>,
 }
 
@@ -66,6 +74,7 @@ const START_AFRESH: &str = "PRAGMA wal_checkpoint(RESTART)";
 const FOLD_AND_TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// What a checkpoint answers: frames in the log, and how many of them are in the database file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Length {
     frames: i64,
     folded: i64,
@@ -78,14 +87,49 @@ impl Length {
     }
 }
 
+/// What has become of the log between two looks, in frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Change {
+    added: u64,
+    folded: u64,
+    /// Whether it was begun afresh.
+    restarted: bool,
+}
+
+impl Length {
+    /// What has changed since `before`. A log that is begun afresh forgets how much was folded in,
+    /// which else only grows.
+    fn since(self, before: Self) -> Change {
+        let restarted = self.folded < before.folded || self.frames < before.frames;
+        let (frames, folded) = if restarted {
+            (0, 0)
+        } else {
+            (before.frames, before.folded)
+        };
+        Change {
+            added: (self.frames - frames).max(0).unsigned_abs(),
+            folded: (self.folded - folded).max(0).unsigned_abs(),
+            restarted,
+        }
+    }
+}
+
 impl LogFile {
-    pub(super) const fn new(folding: Option<Folding>, space: Arc<Space>) -> Self {
+    pub(super) fn new(
+        folding: Option<Folding>,
+        space: Arc<Space>,
+        metrics: Arc<CatalogMetrics>,
+        durability: Durability,
+    ) -> Self {
         Self {
             due: FRAMES_DUE,
             long: FRAMES_LONG,
             folding,
             frames: 0,
             roomy_to: 0,
+            seen: Length::default(),
+            is_flushed: durability == Durability::Full,
+            metrics,
             space,
         }
     }
@@ -121,9 +165,20 @@ impl LogFile {
             self.roomy_to = end / FRAME_BYTES;
             written?;
             end += step;
+            self.metrics.log_bytes.add(step);
         }
         self.roomy_to = end / FRAME_BYTES;
+        self.metrics.flushes.add_one();
         file.sync_all()
+    }
+
+    /// Counts a commit after which the log need not be tended yet.
+    pub(super) fn note(&mut self, connection: &Connection) {
+        if self.folding.is_some()
+            && let Err(error) = self.look(connection, LENGTH)
+        {
+            log::debug!("the length of the catalog's log is not known: {error}");
+        }
     }
 
     /// Has the log folded in when it is long. A failure loses nothing and is tried again later.
@@ -137,7 +192,7 @@ impl LogFile {
             {
                 log::warn!("the log could not be folded in: the ballast was given to the catalog");
                 self.due = FRAMES_DUE;
-                tended = checkpoint(connection, FOLD).map(drop);
+                tended = self.look(connection, FOLD).map(drop);
             }
             if let Err(error) = tended {
                 log::warn!("the catalog's write-ahead log could not be folded in: {error}");
@@ -147,7 +202,7 @@ impl LogFile {
     }
 
     fn try_tend(&mut self, connection: &Connection, folding: &mut Folding) -> Result<()> {
-        let now = checkpoint(connection, LENGTH)?;
+        let now = self.look(connection, LENGTH)?;
         // One that is folded in completely is used from its start.
         self.frames = if now.pending() > 0 {
             now.frames.unsigned_abs()
@@ -161,7 +216,8 @@ impl LogFile {
         if now.frames >= self.long {
             // Readers hold it back, or it is written faster than it is folded in: all wait a bit.
             self.long = 2 * now.frames;
-            let left = impatiently(connection, START_AFRESH)?;
+            let left = counted(&self.metrics, || impatiently(connection, START_AFRESH))?;
+            self.count(left);
             self.due = left.pending() + FRAMES_DUE;
             return Ok(());
         }
@@ -184,14 +240,46 @@ impl LogFile {
         Ok(())
     }
 
+    /// Asks how long the log is, or folds it in, and counts what has become of it.
+    fn look(&mut self, connection: &Connection, sql: &str) -> Result<Length> {
+        let now = if sql == FOLD {
+            counted(&self.metrics, || checkpoint(connection, FOLD))?
+        } else {
+            checkpoint(connection, sql)?
+        };
+        self.count(now);
+        Ok(now)
+    }
+
+    /// Counts what was written since it was last looked at, from how the log has changed: each
+    /// batch is followed by a look, and so is each fold.
+    fn count(&mut self, now: Length) {
+        let Change {
+            added,
+            folded,
+            restarted,
+        } = now.since(self.seen);
+        self.seen = now;
+        self.metrics.log_bytes.add(added * FRAME_BYTES);
+        self.metrics.folds.add(u64::from(folded > 0));
+        if self.is_flushed {
+            // A commit is one flush of the log, which takes one more when it is begun afresh. A
+            // fold flushes the log first, and the database file when nothing is left to be folded.
+            let of_fold = 1 + u64::from(now.pending() == 0);
+            let flushes =
+                u64::from(added > 0) + u64::from(restarted) + if folded > 0 { of_fold } else { 0 };
+            self.metrics.flushes.add(flushes);
+        }
+    }
+
     /// After a fold: what was added to the log meanwhile.
     fn finish_fold(&mut self, connection: &Connection, folding: &mut Folding) -> Result<()> {
-        let now = checkpoint(connection, LENGTH)?;
+        let now = self.look(connection, LENGTH)?;
         if now.pending() > FRAMES_REST && now.frames < FRAMES_FULL {
             folding.begin();
             return Ok(());
         }
-        let left = checkpoint(connection, FOLD)?.pending();
+        let left = self.look(connection, FOLD)?.pending();
         self.due = left + if left > 0 { FRAMES_HELD } else { FRAMES_DUE };
         Ok(())
     }
@@ -214,6 +302,17 @@ fn impatiently(connection: &Connection, sql: &str) -> Result<Length> {
     result
 }
 
+/// Folds the log in, and counts what was written to the database file. How many pages that are only
+/// the kernel tells: one that was committed several times is written once.
+pub(super) fn counted<T>(metrics: &CatalogMetrics, fold: impl FnOnce() -> T) -> T {
+    let before = usage::thread_written();
+    let outcome = fold();
+    if let (Some(before), Some(now)) = (before, usage::thread_written()) {
+        metrics.file_bytes.add(now.saturating_sub(before));
+    }
+    outcome
+}
+
 pub(super) fn checkpoint(connection: &Connection, sql: &str) -> Result<Length> {
     connection.prepare_cached(sql)?.query_row([], |row| {
         Ok(Length {
@@ -221,4 +320,34 @@ pub(super) fn checkpoint(connection: &Connection, sql: &str) -> Result<Length> {
             folded: row.get(2)?,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_seen_by_how_the_log_has_changed() {
+        let log = |frames, folded| Length { frames, folded };
+        let change = |added, folded, restarted| Change {
+            added,
+            folded,
+            restarted,
+        };
+        let rows = [
+            ((0, 0), (10, 0), change(10, 0, false)),
+            ((10, 0), (10, 0), change(0, 0, false)),
+            ((10, 0), (15, 10), change(5, 10, false)),
+            // Begun afresh: shorter, as long, longer than before.
+            ((15, 15), (3, 0), change(3, 0, true)),
+            ((15, 15), (15, 0), change(15, 0, true)),
+            ((15, 15), (40, 0), change(40, 0, true)),
+            // A reader kept it from being begun afresh.
+            ((15, 15), (40, 15), change(25, 0, false)),
+        ];
+        for (before, now, expected) in rows {
+            let (before, now) = (log(before.0, before.1), log(now.0, now.1));
+            assert_eq!(now.since(before), expected, "{before:?} {now:?}");
+        }
+    }
 }

@@ -16,14 +16,14 @@ use crate::store::Error;
 statements! {
     BY_TAG = "SELECT m.digest, m.media_type, m.bytes FROM repository r
         JOIN tag t ON t.repository_id = r.id
-        JOIN manifest m ON m.id = t.manifest_id
+        JOIN manifest m ON m.id = t.manifest_id AND m.repository_id = r.id
         WHERE r.name = ?1 AND t.name = ?2";
     BY_DIGEST = "SELECT m.digest, m.media_type, m.bytes FROM repository r
         JOIN manifest m ON m.repository_id = r.id
         WHERE r.name = ?1 AND m.digest = ?2";
     FACTS_BY_TAG = "SELECT m.digest, m.media_type, m.size FROM repository r
         JOIN tag t ON t.repository_id = r.id
-        JOIN manifest m ON m.id = t.manifest_id
+        JOIN manifest m ON m.id = t.manifest_id AND m.repository_id = r.id
         WHERE r.name = ?1 AND t.name = ?2";
     FACTS_BY_DIGEST = "SELECT m.digest, m.media_type, m.size FROM repository r
         JOIN manifest m ON m.repository_id = r.id

@@ -5,11 +5,12 @@
 //! when it fails. Nothing here knows a rule of the registry, a file of a blob or a word of HTTP.
 //!
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
-//! `uses`, `manifest`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`, `history`,
-//! `collect`, `overview`, `usage`, `total`, `scrub`, `quota`, `retention`, `pull`, `outbox`,
-//! `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
-//! asked through), `readers` and `writer` (who runs them), `connection`, `schema`, `log_file`,
-//! `index_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`, `failure`.
+//! `uses`, `manifest`, `ending`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`,
+//! `history`, `collect`, `overview`, `usage`, `total`, `scrub`, `quota`, `retention`, `pull`,
+//! `outbox`, `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views
+//! they are asked through), `readers`, `incoming` and `writer` (who runs them), `options`,
+//! `connection`, `schema`, `log_file`, `index_file`, `fold`, `gate` (how SQLite is kept), `check`,
+//! `copy`, `failure`.
 
 mod account;
 mod blob;
@@ -17,16 +18,19 @@ mod check;
 mod collect;
 mod connection;
 mod copy;
+mod ending;
 mod failure;
 mod fold;
 mod gate;
 mod history;
+mod incoming;
 mod index_file;
 mod job;
 mod log_file;
 mod loose;
 mod machine_token;
 mod manifest;
+mod options;
 mod outbox;
 mod overview;
 mod past;
@@ -51,13 +55,14 @@ mod uses;
 mod values;
 mod writer;
 
-use std::path::Path;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 pub use self::account::UserRow;
 pub use self::collect::{BlobUses, Collectable};
@@ -66,10 +71,12 @@ pub use self::copy::{CatalogCopy, has_log};
 use self::fold::Folding;
 use self::gate::Gate;
 pub use self::history::{Forgotten, TAG_HISTORY_MAX};
+use self::incoming::{Incoming, Ways};
 use self::index_file::IndexFile;
-use self::job::{Job, closed, job};
+use self::job::{closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
+pub use self::options::{Durability, Location, Options, SyncShards};
 pub use self::outbox::{
     Change, ChangeAction, ChangeTarget, Cursor, EndpointRow, OutboxRow, Replay,
 };
@@ -85,85 +92,24 @@ pub use self::rows::{
 pub use self::transaction::{ReadTx, WriteTx};
 pub use self::usage::{Node, Use};
 use self::writer::Writer;
-use super::space::Space;
-use super::{Error, ErrorKind, Shard};
-use crate::clock::{Clock, SystemClock};
-
-/// How much a commit may lose.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// `synchronous=FULL`: what was answered survives a power cut.
-    #[default]
-    Full,
-    /// Survives the end of the process, not a power cut: for fixtures.
-    Relaxed,
-}
-
-/// What the writer calls, with every shard touched by the transaction, just before it commits. An
-/// error rolls the transaction back and fails everyone in it.
-pub type SyncShards = Box<dyn Fn(&[Shard]) -> Result<(), Error> + Send>;
+use super::{Error, ErrorKind};
+use crate::clock::Clock;
+use crate::metrics::CatalogMetrics;
 
 /// What the writer calls after a commit that added to the outbox, with the last row of it. It must
 /// not wait.
 pub type Bell = Box<dyn Fn(i64) + Send + Sync>;
 
-/// Where the catalog lives.
-#[derive(Clone, Copy, Debug)]
-pub enum Location<'a> {
-    /// A file, made when it is missing; its folder must exist.
-    File(&'a Path),
-    /// Memory, gone with the catalog; at most 1 GiB.
-    Memory,
-}
-
-/// How a catalog is opened.
-pub struct Options<'a> {
-    /// Where it is.
-    pub location: Location<'a>,
-    /// What a commit may lose.
-    pub durability: Durability,
-    /// What time rows are written with.
-    pub clock: Arc<dyn Clock>,
-    /// How many writes may wait for the writer; a caller past it waits before it is queued.
-    pub queue_max: usize,
-    /// How many writes share one commit at most.
-    pub batch_max: usize,
-    /// The room of the file system, whose ballast is given up when a commit finds none.
-    pub space: Arc<Space>,
-    /// How long a blob that nothing uses yet is kept from the collection.
-    pub blob_grace: Duration,
-}
-
-impl<'a> Options<'a> {
-    /// Default of [`queue_max`](Options::queue_max).
-    pub const QUEUE_MAX: usize = 1024;
-    /// Default of [`batch_max`](Options::batch_max).
-    pub const BATCH_MAX: usize = 256;
-
-    /// Default of [`blob_grace`](Options::blob_grace).
-    pub const BLOB_GRACE: Duration = Duration::from_secs(3600);
-
-    /// The defaults for `location`: full durability, the machine's clock.
-    pub fn new(location: Location<'a>) -> Self {
-        Self {
-            location,
-            durability: Durability::Full,
-            clock: Arc::new(SystemClock),
-            queue_max: Self::QUEUE_MAX,
-            batch_max: Self::BATCH_MAX,
-            space: Space::unlimited(),
-            blob_grace: Self::BLOB_GRACE,
-        }
-    }
-}
+/// How the writer will have ended.
+type Ending = Receiver<Result<(), Error>>;
 
 /// The open catalog. Share it behind an `Arc`. Dropping it closes it and waits for the writer.
 pub struct Catalog {
     readers: Readers,
-    /// The way to the writer; none once the catalog is closed.
-    queue: RwLock<Option<Sender<Box<dyn Job>>>>,
+    /// The ways to the writer; none once the catalog is closed.
+    ways: RwLock<Option<Ways>>,
     /// How the writer ended.
-    ended: Receiver<Result<(), Error>>,
+    ended: Ending,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Whether a failed commit may come back with the next start.
     unclear: Arc<AtomicBool>,
@@ -171,8 +117,13 @@ pub struct Catalog {
     written: Arc<AtomicU64>,
     /// Who is told that there is something new in the outbox.
     bell: Arc<OnceLock<Bell>>,
+    /// Whether there are tags that the writer is about to take away.
+    ending: Arc<AtomicBool>,
     /// Whether the log is being folded in; `None` where there is no log.
     folds: Option<Arc<AtomicBool>>,
+    metrics: Arc<CatalogMetrics>,
+    /// The database file and its log; `None` in memory.
+    files: Option<[PathBuf; 2]>,
     /// The last to go.
     _index: Option<IndexFile>,
     clock: Arc<dyn Clock>,
@@ -190,12 +141,9 @@ impl Catalog {
         let connection = connection::open_writer(&place, options.durability)?;
         let index = index_file::hold(&place, &connection)?;
         let in_memory = matches!(place, Place::Memory(_));
-        let folding = if in_memory {
-            None
-        } else {
-            let own = connection::open_for_folding(&place, options.durability)?;
-            Some(Folding::start(own)?)
-        };
+        let folding = (!in_memory)
+            .then(|| start_folding(&place, &options))
+            .transpose()?;
         let folds = folding
             .as_ref()
             .map(|folding| Arc::clone(folding.at_work()));
@@ -203,39 +151,45 @@ impl Catalog {
         let unclear = Arc::new(AtomicBool::new(false));
         let written = Arc::new(AtomicU64::new(0));
         let bell = Arc::new(OnceLock::new());
+        let ending = ReadTx::new(&connection)
+            .has_ending_tags()
+            .map_err(|error| connection::opening(&place, &error))?;
+        let ending = Arc::new(AtomicBool::new(ending));
         let writer = Writer {
             connection,
             clock: Arc::clone(&options.clock),
             sync_shards,
             gate: gate.clone(),
             batch_max: options.batch_max,
-            log_file: LogFile::new(folding, Arc::clone(&options.space)),
+            log_file: LogFile::new(
+                folding,
+                Arc::clone(&options.space),
+                Arc::clone(&options.metrics),
+                options.durability,
+            ),
             space: options.space,
             durability: options.durability,
             blob_grace: options.blob_grace,
             unclear: Arc::clone(&unclear),
             written: Arc::clone(&written),
             bell: Arc::clone(&bell),
+            ending: Arc::clone(&ending),
+            metrics: Arc::clone(&options.metrics),
         };
-        // At least one: a queue without room would hold nobody while the writer is busy.
-        let (sender, queue) = bounded(options.queue_max.max(1));
-        let (end, ended) = bounded(1);
-        let thread = std::thread::Builder::new()
-            .name("catalog-writer".to_owned())
-            .spawn(move || {
-                // The catalog may be gone when nobody waited for the end.
-                let _ = end.send(writer::work(writer, &queue));
-            })
-            .map_err(|error| Error::io("starting", "the catalog's writer", error))?;
+        let (ways, incoming) = incoming::ways(options.queue_max);
+        let (thread, ended) = start_writer(writer, incoming)?;
         Ok(Self {
+            files: place.files(),
             readers: Readers::new(place, gate),
-            queue: RwLock::new(Some(sender)),
+            ways: RwLock::new(Some(ways)),
             ended,
             thread: Mutex::new(Some(thread)),
             unclear,
             written,
             bell,
+            ending,
             folds,
+            metrics: options.metrics,
             _index: index,
             clock: options.clock,
         })
@@ -252,7 +206,8 @@ impl Catalog {
     }
 
     /// Runs `work` on one consistent snapshot, on this thread. A read may lie inside another read,
-    /// never inside a write.
+    /// never inside a write. Right after the removal of a manifest with many tags it waits until
+    /// they are gone.
     ///
     /// # Errors
     /// What `work` returns, or the failure to read.
@@ -260,7 +215,33 @@ impl Catalog {
         &self,
         work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.readers.read(work)
+        self.wait_for_ending_tags();
+        self.read_at_once(work)
+    }
+
+    /// The same without ever waiting for the writer: for accounts, and for what clients pull.
+    /// History, removals and the order of tags by time may lack what the last removal did.
+    ///
+    /// # Errors
+    /// What `work` returns, or the failure to read.
+    pub fn read_at_once<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let started = Instant::now();
+        let outcome = self.readers.read(work);
+        self.metrics
+            .read_seconds
+            .observe_duration(started.elapsed());
+        outcome
+    }
+
+    /// Until the writer has taken them away, as it does first. When it cannot (the disk is full),
+    /// or inside a read, what is read shows them.
+    fn wait_for_ending_tags(&self) {
+        if self.ending.load(Ordering::Acquire) {
+            let _ = self.write(|_| Ok::<(), Error>(()));
+        }
     }
 
     /// Has the writer run `work` and waits until it is committed as durably as configured. When
@@ -278,13 +259,63 @@ impl Catalog {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        self.send(work, false)
+    }
+
+    /// The same for background work: it goes after all that wait, and into a commit that others
+    /// make anyway, if one of them comes within a moment.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    pub fn write_patiently<T, E>(
+        &self,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.send(work, true)
+    }
+
+    fn send<T, E>(
+        &self,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E> + Send + 'static,
+        patiently: bool,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
         gate::may_write()?;
+        let started = Instant::now();
         let (job, answer) = job(work);
-        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
-        let sender = queue.as_ref().ok_or_else(closed)?;
-        sender.send(job).map_err(|_| closed())?;
-        drop(queue);
-        answer.recv().unwrap_or_else(|_| Err(closed().into()))
+        let ways = self.ways.read().unwrap_or_else(PoisonError::into_inner);
+        let sent = ways.as_ref().is_some_and(|ways| ways.send(job, patiently));
+        drop(ways);
+        if !sent {
+            return Err(closed().into());
+        }
+        let answer = answer.recv().unwrap_or_else(|_| Err(closed().into()));
+        // Who is patient waits on purpose.
+        if !patiently {
+            let took = started.elapsed();
+            self.metrics.write_seconds.observe_duration(took);
+        }
+        answer
+    }
+
+    /// What is counted of it.
+    pub const fn metrics(&self) -> &Arc<CatalogMetrics> {
+        &self.metrics
+    }
+
+    /// Lengths of the database file and of its log, in bytes; `None` in memory.
+    pub fn file_bytes(&self) -> Option<[u64; 2]> {
+        let length = |path: &PathBuf| fs::metadata(path).map_or(0, |file| file.len());
+        self.files
+            .as_ref()
+            .map(|files| files.each_ref().map(length))
     }
 
     /// Whether the last commit failed in a way that leaves open if a restart would find it done: a
@@ -326,6 +357,7 @@ impl Catalog {
     /// # Errors
     /// The check could not run.
     pub fn integrity(&self) -> Result<Vec<String>, Error> {
+        self.wait_for_ending_tags();
         check::integrity(&self.readers)
     }
 
@@ -352,9 +384,9 @@ impl Catalog {
 
     /// Lets nobody in any more. The writer ends when it has worked off its queue.
     fn stop_taking(&self) {
-        let mut queue = self.queue.write().unwrap_or_else(PoisonError::into_inner);
-        *queue = None;
-        drop(queue);
+        let mut ways = self.ways.write().unwrap_or_else(PoisonError::into_inner);
+        *ways = None;
+        drop(ways);
         self.readers.close();
     }
 
@@ -372,6 +404,24 @@ impl Drop for Catalog {
             let _ = thread.join();
         }
     }
+}
+
+fn start_folding(place: &Place, options: &Options<'_>) -> Result<Folding, Error> {
+    let own = connection::open_for_folding(place, options.durability)?;
+    Folding::start(own, Arc::clone(&options.metrics))
+}
+
+/// The writer's thread.
+fn start_writer(writer: Writer, incoming: Incoming) -> Result<(JoinHandle<()>, Ending), Error> {
+    let (end, ended) = bounded(1);
+    let thread = std::thread::Builder::new()
+        .name("catalog-writer".to_owned())
+        .spawn(move || {
+            // The catalog may be gone when nobody waited for the end.
+            let _ = end.send(writer::work(writer, incoming));
+        })
+        .map_err(|error| Error::io("starting", "the catalog's writer", error))?;
+    Ok((thread, ended))
 }
 
 /// The version of the SQLite that this program is built with.

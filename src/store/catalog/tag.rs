@@ -12,6 +12,10 @@ use crate::store::{Error, ErrorKind};
 statements! {
     LIST = "SELECT t.name FROM repository r JOIN tag t ON t.repository_id = r.id
         WHERE r.name = ?1 AND t.name > ?2 ORDER BY t.name LIMIT ?3";
+    LIST_SEEN = "SELECT t.name FROM repository r JOIN tag t ON t.repository_id = r.id
+        WHERE r.name = ?1 AND t.name > ?2
+        AND NOT EXISTS (SELECT 1 FROM ending_tags e WHERE e.manifest_id = t.manifest_id)
+        ORDER BY t.name LIMIT ?3";
     TARGET = "SELECT manifest_id FROM tag WHERE repository_id = ?1 AND name = ?2";
     SET = "INSERT INTO tag (repository_id, name, manifest_id, updated_at, set_by, expires_at)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -32,8 +36,15 @@ impl ReadTx<'_> {
     ) -> Result<Vec<String>, Error> {
         // No tag is empty, so every tag sorts after the empty text.
         let params = (name.as_str(), last.unwrap_or_default(), self::limit(limit));
-        self.all(LIST, params, |row| row.get(0))
-            .map_err(|error| self.failed(&error, "listing the tags of", name))
+        let page = || {
+            let sql = if self.has_ending_tags()? {
+                LIST_SEEN
+            } else {
+                LIST
+            };
+            self.all(sql, params, |row| row.get(0))
+        };
+        page().map_err(|error| self.failed(&error, "listing the tags of", name))
     }
 }
 

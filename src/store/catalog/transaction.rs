@@ -44,6 +44,8 @@ pub struct WriteTx<'c> {
     pub(super) outbox: i64,
     /// Bytes of content that it wrote, which bounds how much shares one commit.
     pub(super) bytes: usize,
+    /// Whether it left tags that are to be taken away before anything else is written.
+    pub(super) ending: bool,
 }
 
 impl<'c> ReadTx<'c> {
@@ -119,6 +121,7 @@ impl<'c> WriteTx<'c> {
             shards: Vec::new(),
             outbox: 0,
             bytes: 0,
+            ending: false,
         }
     }
 

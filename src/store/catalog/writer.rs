@@ -11,19 +11,20 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
 use rusqlite::Connection;
 
 use super::failure::Failure;
 use super::gate::{Gate, become_writer};
+use super::incoming::Incoming;
 use super::job::{Job, panicked};
 use super::log_file::LogFile;
 use super::readers::run;
 use super::transaction::WriteTx;
 use super::{Bell, Durability, SyncShards};
 use crate::clock::Clock;
+use crate::metrics::CatalogMetrics;
 use crate::store::space::Space;
 use crate::store::{Error, ErrorKind, Shard};
 
@@ -47,6 +48,9 @@ pub(super) struct Writer {
     pub(super) written: Arc<AtomicU64>,
     /// Who is told of what is new in the outbox.
     pub(super) bell: Arc<OnceLock<Bell>>,
+    /// Whether there may be tags to be taken away before anything else is written.
+    pub(super) ending: Arc<AtomicBool>,
+    pub(super) metrics: Arc<CatalogMetrics>,
 }
 
 /// What one transaction holds.
@@ -60,6 +64,8 @@ struct Batch {
     bytes: usize,
     /// The last row that they added to the outbox; 0 for none.
     outbox: i64,
+    /// Whether one left tags to be taken away: none may follow it.
+    ending: bool,
 }
 
 impl Writer {
@@ -67,15 +73,17 @@ impl Writer {
     ///
     /// # Errors
     /// The final checkpoint or the close failed; nothing that was committed is lost.
-    pub(super) fn work(mut self, queue: &Receiver<Box<dyn Job>>) -> Result<(), Error> {
+    fn work(mut self, incoming: &mut Incoming) -> Result<(), Error> {
         become_writer();
         if self.durability == Durability::Full
             && let Err(error) = self.log_file.make_room(&self.connection)
         {
             log::warn!("no room was made for the catalog's write-ahead log: {error}");
         }
-        while let Ok(first) = queue.recv() {
-            self.batch(first, queue);
+        self.end_tags_or_later();
+        while let Some(first) = incoming.first() {
+            self.batch(first, incoming);
+            self.end_tags_or_later();
         }
         let folded = self.log_file.fold_in(&self.connection);
         let closed = self.connection.close().map_err(|(_, error)| error);
@@ -84,24 +92,30 @@ impl Writer {
             .map_err(|error| Failure::sqlite("closing", &error).to_error())
     }
 
-    fn batch(&mut self, first: Box<dyn Job>, queue: &Receiver<Box<dyn Job>>) {
+    fn batch(&mut self, first: Box<dyn Job>, incoming: &mut Incoming) {
+        let begun = Instant::now();
         let mut batch = Batch::default();
         self.log_file.see_to_room();
         let stay = self.gate.as_ref().map(|gate| gate.exclusive());
-        let result = self
-            .run_waiting(&mut batch, first, queue)
-            .and_then(|()| self.commit(&batch));
-        if let Err(failure) = &result {
-            self.roll_back();
-            // The next one finds room, if there is any that only the catalog gets.
-            if failure.kind == ErrorKind::Full && self.space.release_ballast() {
-                log::warn!("a commit found no room: the ballast was given to the catalog");
+        let result = match self.end_tags() {
+            Ok(()) => self
+                .run_waiting(&mut batch, first, incoming)
+                .and_then(|()| self.commit(&batch)),
+            Err(failure) => {
+                batch.jobs.push(first);
+                Err(failure)
             }
-            self.settle();
+        };
+        match &result {
+            Ok(()) if batch.ending => self.ending.store(true, Ordering::Release),
+            Ok(()) => {}
+            Err(failure) => self.recover(failure),
         }
         drop(stay);
         self.written
             .fetch_add(batch.jobs.len() as u64, Ordering::Relaxed);
+        self.metrics.batch.observe(batch.jobs.len() as u64);
+        self.metrics.batch_seconds.observe_duration(begun.elapsed());
         for job in batch.jobs {
             job.answer(result.as_ref().err());
         }
@@ -114,11 +128,58 @@ impl Writer {
         self.log_file.tend(&self.connection);
     }
 
+    /// Takes away the tags that a batch left, while nobody waits for it. What fails is tried again
+    /// before the next batch.
+    fn end_tags_or_later(&mut self) {
+        let there_are_some = self.ending.load(Ordering::Acquire);
+        let stay = self.gate.as_ref().map(|gate| gate.exclusive());
+        if let Err(failure) = self.end_tags() {
+            log::warn!(
+                "tags of removed manifests stay rows for now: {}",
+                failure.to_error()
+            );
+            self.recover(&failure);
+        }
+        drop(stay);
+        if there_are_some {
+            self.log_file.note(&self.connection);
+        }
+    }
+
+    fn end_tags(&self) -> Result<(), Failure> {
+        if !self.ending.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let failed = |error: &rusqlite::Error| Failure::sqlite("writing to", error);
+        let mut transaction = WriteTx::new(&self.connection, self.clock.now(), self.blob_grace);
+        if transaction.has_ending_tags().map_err(|e| failed(&e))? {
+            run(&self.connection, "BEGIN IMMEDIATE").map_err(|e| failed(&e))?;
+            transaction.end_noted_tags().map_err(|error| Failure {
+                kind: error.kind(),
+                doing: "writing to",
+                cause: error.to_string(),
+            })?;
+            self.commit(&Batch::default())?;
+        }
+        self.ending.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// After a transaction that failed.
+    fn recover(&self, failure: &Failure) {
+        self.roll_back();
+        // The next one finds room, if there is any that only the catalog gets.
+        if failure.kind == ErrorKind::Full && self.space.release_ballast() {
+            log::warn!("a commit found no room: the ballast was given to the catalog");
+        }
+        self.settle();
+    }
+
     fn run_waiting(
         &self,
         batch: &mut Batch,
         first: Box<dyn Job>,
-        queue: &Receiver<Box<dyn Job>>,
+        incoming: &mut Incoming,
     ) -> Result<(), Failure> {
         let now = self.clock.now();
         let mut next = Some(first);
@@ -131,9 +192,11 @@ impl Writer {
                 batch.shards.extend(transaction.shards);
                 batch.bytes += transaction.bytes;
                 batch.outbox = batch.outbox.max(transaction.outbox);
+                batch.ending = transaction.ending;
             }
-            let room = batch.jobs.len() < self.batch_max && batch.bytes < BATCH_BYTES_MAX;
-            next = room.then(|| queue.try_recv().ok()).flatten();
+            let room =
+                batch.jobs.len() < self.batch_max && batch.bytes < BATCH_BYTES_MAX && !batch.ending;
+            next = room.then(|| incoming.further()).flatten();
         }
         Ok(())
     }
@@ -178,6 +241,14 @@ impl Writer {
     }
 
     fn commit(&self, batch: &Batch) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let committed = self.commit_now(batch);
+        let took = begun.elapsed();
+        self.metrics.commit_seconds.observe_duration(took);
+        committed
+    }
+
+    fn commit_now(&self, batch: &Batch) -> Result<(), Failure> {
         if !batch.shards.is_empty() {
             let shards: Vec<Shard> = batch.shards.iter().copied().collect();
             let synced = catch_unwind(AssertUnwindSafe(|| (self.sync_shards)(&shards)))
@@ -193,6 +264,9 @@ impl Writer {
         }
         let committed = run(&self.connection, "COMMIT");
         self.unclear.store(committed.is_err(), Ordering::Release);
+        if committed.is_err() {
+            self.metrics.commits_failed.add_one();
+        }
         committed.map_err(|error| Failure::sqlite("committing to", &error))
     }
 
@@ -228,8 +302,8 @@ impl Writer {
 
 /// The body of the writer's thread. Answers everyone until the last sender is gone, whatever
 /// happens: a caller must never wait for an answer that cannot come.
-pub(super) fn work(writer: Writer, queue: &Receiver<Box<dyn Job>>) -> Result<(), Error> {
-    let result = catch_unwind(AssertUnwindSafe(|| writer.work(queue)));
+pub(super) fn work(writer: Writer, mut incoming: Incoming) -> Result<(), Error> {
+    let result = catch_unwind(AssertUnwindSafe(|| writer.work(&mut incoming)));
     result.unwrap_or_else(|panic| {
         let error = panicked(&*panic);
         log::error!("the catalog's writer ended: {error}; restart the server");
@@ -238,7 +312,7 @@ pub(super) fn work(writer: Writer, queue: &Receiver<Box<dyn Job>>) -> Result<(),
             doing: "writing to",
             cause: "its writer ended after a failure, restart the server".to_owned(),
         };
-        while let Ok(job) = queue.recv() {
+        while let Some(job) = incoming.first() {
             job.answer(Some(&failure));
         }
         Err(error)

@@ -21,6 +21,8 @@ pub(super) struct Marks {
 /// How it stands with the room of a data folder, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
+    /// What there is in all.
+    pub total: u64,
     /// What is free, the ballast among it.
     pub free: u64,
     /// What pushes leave free.

@@ -344,6 +344,7 @@ fn figures_are_for_people() {
         assert_eq!(human(bytes), text);
     }
     let mut standing = Standing {
+        total: u64::MAX,
         free: 12 * MIB,
         reserve: 64 * MIB,
         low_water: 128 * MIB,
@@ -455,6 +456,7 @@ fn a_state_is_left_above_where_it_was_entered() {
     for mark in [64 * MIB, 128 * MIB] {
         for round in 0..200 {
             let standing = Standing {
+                total: u64::MAX,
                 free: mark - MIB / 4 + (round % 2) * MIB / 2,
                 reserve: 64 * MIB,
                 low_water: 128 * MIB,

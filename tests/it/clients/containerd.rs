@@ -10,8 +10,9 @@ use crate::support::Server;
 /// A containerd, its sandbox, and a registry to use.
 struct Containerd {
     server: Server,
-    sandbox: Sandbox,
+    // Before the sandbox, which takes its log away.
     _daemon: Daemon,
+    sandbox: Sandbox,
 }
 
 /// A daemon in a sandbox, listening on its `containerd.sock`, where there can be one.
@@ -45,8 +46,8 @@ impl Containerd {
         let (sandbox, daemon) = engine()?;
         Some(Containerd {
             server: Server::start(&[]),
-            sandbox,
             _daemon: daemon,
+            sandbox,
         })
     }
 
@@ -58,10 +59,13 @@ impl Containerd {
             .run("ctr", &[&["--address", &socket][..], arguments].concat())
     }
 
-    /// Runs a container of an image; answers what it printed.
+    /// Runs a container of an image; answers what it printed. Its name is the sandbox's, because
+    /// below it are state and a control group that the machine shares: of a container of one name
+    /// there may be remains of a test that was killed.
     #[track_caller]
-    fn run_container(&self, image: &str, name: &str) -> String {
-        self.run(&["run", "--rm", "--snapshotter", "native", image, name])
+    fn run_container(&self, image: &str) -> String {
+        let name = self.sandbox.name();
+        self.run(&["run", "--rm", "--snapshotter", "native", image, &name])
     }
 
     /// Pulls with these further arguments. The native snapshotter works on every file system.
@@ -98,10 +102,7 @@ fn containerd_pulls_runs_and_pushes() {
     let (base, copy) = (format!("{host}/ctr/base:v1"), format!("{host}/ctr/copy:v2"));
     containerd.pull(&["--plain-http", &base]);
     assert_eq!(containerd.digest(&base), image.digest());
-    assert_eq!(
-        containerd.run_container(&base, "c1"),
-        "hello from containerd"
-    );
+    assert_eq!(containerd.run_container(&base), "hello from containerd");
     containerd.run(&["images", "tag", &base, &copy]);
     containerd.run(&["images", "push", "--plain-http", &copy]);
     containerd
@@ -131,6 +132,6 @@ fn containerd_pulls_through_us_as_a_mirror() {
     let name = "docker.io/library/coracle-mirrored:v1";
     containerd.pull(&["--hosts-dir", &containerd.sandbox.arg("hosts"), name]);
     assert_eq!(containerd.digest(name), image.digest());
-    assert_eq!(containerd.run_container(name, "c1"), "from the mirror");
+    assert_eq!(containerd.run_container(name), "from the mirror");
     containerd.server.stop_and_check();
 }

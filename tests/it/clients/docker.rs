@@ -12,8 +12,9 @@ use serde_json::json;
 /// A daemon, its sandbox, and a registry to use.
 struct Docker {
     server: Server,
-    sandbox: Sandbox,
+    // Before the sandbox, which takes its log away.
     _daemon: Daemon,
+    sandbox: Sandbox,
 }
 
 /// A daemon that its sandbox's `docker` talks to, where there can be one.
@@ -45,8 +46,8 @@ impl Docker {
         let (sandbox, daemon) = engine(also)?;
         Some(Docker {
             server: Server::start(&[]),
-            sandbox,
             _daemon: daemon,
+            sandbox,
         })
     }
 

@@ -19,4 +19,5 @@ mod tree;
 mod umoci;
 
 use daemon::Daemon;
-use sandbox::{Sandbox, require};
+use sandbox::Sandbox;
+pub use sandbox::require;

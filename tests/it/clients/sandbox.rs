@@ -129,6 +129,12 @@ impl Sandbox {
         None
     }
 
+    /// A name that nothing else on the machine has.
+    pub fn name(&self) -> String {
+        let name = self.folder.path().file_name().expect("a folder's name");
+        name.to_str().expect("a name of UTF-8").to_owned()
+    }
+
     /// A path in the sandbox.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -11,7 +11,9 @@
 mod client;
 mod config;
 pub mod disk;
+pub mod exposition;
 pub mod image;
+pub mod ops;
 pub mod program;
 mod pushers;
 pub mod receiver;

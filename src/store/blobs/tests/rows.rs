@@ -131,6 +131,10 @@ impl<D: Disk> BlobStore for WithRows<D> {
         self.store.expire_uploads(before)
     }
 
+    fn sessions(&self) -> usize {
+        self.store.sessions()
+    }
+
     fn probe(&self) -> Result<(), Error> {
         self.store.probe()
     }

@@ -57,16 +57,7 @@ fn hold(catalog: &Arc<Catalog>) -> Held {
 impl Held {
     /// Lets the writer go once `waiting` more writes are queued behind it.
     fn let_go(self, catalog: &Catalog, waiting: usize) {
-        while catalog
-            .queue
-            .read()
-            .unwrap()
-            .as_ref()
-            .map_or(0, Sender::len)
-            < waiting
-        {
-            std::thread::yield_now();
-        }
+        wait_for_queue(catalog, waiting);
         self.go.send(()).unwrap();
         self.thread.join().unwrap().unwrap();
     }
@@ -74,14 +65,15 @@ impl Held {
 
 /// Until so many writes wait for the writer.
 fn wait_for_queue(catalog: &Catalog, waiting: usize) {
-    while catalog
-        .queue
-        .read()
-        .unwrap()
-        .as_ref()
-        .map_or(0, Sender::len)
-        < waiting
-    {
+    let count = || {
+        catalog
+            .ways
+            .read()
+            .unwrap()
+            .as_ref()
+            .map_or(0, Ways::waiting)
+    };
+    while count() < waiting {
         std::thread::yield_now();
     }
 }
@@ -112,6 +104,66 @@ fn what_waits_is_committed_together_with_one_sync_of_all_shards() {
     shards.dedup();
     assert_eq!(*syncs.lock().unwrap(), [shards]);
     assert_eq!(blob_count(&catalog), 5);
+}
+
+/// A clock would show it too, but a batch is known by its sync.
+#[test]
+fn background_work_goes_last_and_into_the_commit_of_others() {
+    let Watched { catalog, syncs, .. } = watched();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let held = hold(&catalog);
+    let mut handles = Vec::new();
+    for (waiting, who) in ["background", "first", "second"].into_iter().enumerate() {
+        let (catalog_of_it, order) = (Arc::clone(&catalog), Arc::clone(&order));
+        handles.push(std::thread::spawn(move || {
+            let work = move |tx: &mut WriteTx<'_>| {
+                order.lock().unwrap().push(who);
+                tx.insert_blob(&stored(who))
+            };
+            if who == "background" {
+                catalog_of_it.write_patiently(work)
+            } else {
+                catalog_of_it.write(work)
+            }
+        }));
+        wait_for_queue(&catalog, waiting + 1);
+    }
+    held.let_go(&catalog, 3);
+    for handle in handles {
+        handle.join().unwrap().unwrap();
+    }
+    assert_eq!(*order.lock().unwrap(), ["first", "second", "background"]);
+    assert_eq!(syncs.lock().unwrap().len(), 1, "one batch");
+    assert_eq!(blob_count(&catalog), 3);
+}
+
+#[test]
+fn background_work_alone_is_done_too_and_at_the_end_as_well() {
+    let Watched { catalog, .. } = watched();
+    for blob in ["a", "b"] {
+        catalog
+            .write_patiently(move |tx| tx.insert_blob(&stored(blob)))
+            .unwrap();
+    }
+    // Right after another one it waits for company, which does not come.
+    catalog.write(|tx| tx.insert_blob(&stored("c"))).unwrap();
+    catalog
+        .write_patiently(|tx| tx.insert_blob(&stored("d")))
+        .unwrap();
+    assert_eq!(blob_count(&catalog), 4);
+    let held = hold(&catalog);
+    let waiting = {
+        let catalog = Arc::clone(&catalog);
+        std::thread::spawn(move || catalog.write_patiently(|tx| tx.insert_blob(&stored("e"))))
+    };
+    wait_for_queue(&catalog, 1);
+    let late = catalog.close(Duration::ZERO).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Closed);
+    held.go.send(()).unwrap();
+    held.thread.join().unwrap().unwrap();
+    waiting.join().unwrap().expect("what waits is committed");
+    let refused = catalog.write_patiently(|tx| tx.insert_blob(&stored("late")));
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Closed);
 }
 
 /// A batch that has written its share of content is committed, however many wait.
@@ -244,16 +296,7 @@ fn a_failed_sync_fails_everyone_in_the_batch_and_keeps_nothing() {
         })
     };
     // The writer's own hold is in the batch as well.
-    while catalog
-        .queue
-        .read()
-        .unwrap()
-        .as_ref()
-        .map_or(0, Sender::len)
-        < 3
-    {
-        std::thread::yield_now();
-    }
+    wait_for_queue(catalog, 3);
     held.go.send(()).unwrap();
     assert!(held.thread.join().unwrap().is_err());
     for handle in handles {
@@ -354,16 +397,7 @@ fn closing_commits_what_waits_and_refuses_what_comes_later() {
     let Watched { catalog, .. } = watched();
     let held = hold(&catalog);
     let waiting = insert(&catalog, "waiting");
-    while catalog
-        .queue
-        .read()
-        .unwrap()
-        .as_ref()
-        .map_or(0, Sender::len)
-        < 1
-    {
-        std::thread::yield_now();
-    }
+    wait_for_queue(&catalog, 1);
     let late = catalog.close(Duration::ZERO).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Closed);
     let refused = catalog.write(|tx| tx.insert_blob(&stored("late")));

@@ -7,6 +7,7 @@
 mod accounts;
 mod concurrency;
 mod copies;
+mod ending;
 mod files;
 mod group_commit;
 mod housekeeping;

@@ -4,9 +4,9 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::store::catalog::{
-    account, blob, collect, history, loose, machine_token, manifest, outbox, overview, past, pull,
-    quota, referrer, removed, repository, retention, retire, schema, tag as tags, total, usage,
-    uses,
+    account, blob, collect, ending, history, loose, machine_token, manifest, outbox, overview,
+    past, pull, quota, referrer, removed, repository, retention, retire, schema, tag as tags,
+    total, usage, uses,
 };
 
 /// A bare database with the newest schema.
@@ -32,6 +32,7 @@ fn no_statement_scans_a_table_or_sorts() {
         account::STATEMENTS,
         blob::STATEMENTS,
         collect::STATEMENTS,
+        ending::STATEMENTS,
         history::STATEMENTS,
         loose::STATEMENTS,
         machine_token::STATEMENTS,
@@ -146,7 +147,7 @@ fn every_foreign_key_has_an_index_on_its_side() {
             assert!(found, "{table}.{child}");
         }
     }
-    assert_eq!(keys, 15);
+    assert_eq!(keys, 16);
 }
 
 #[test]

@@ -1,0 +1,104 @@
+//! What waits for the writer, on two ways: that of those for whom somebody waits, and that of
+//! background work, which goes after them and rather shares a commit of theirs than make its own.
+//!
+//! A commit is a flush of the device, and whoever pushes waits for all that go before its own. So
+//! while others write, background work waits a moment for one of them to come along.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
+
+use super::job::Job;
+
+/// How long after the last of them others count as writing.
+const BUSY: Duration = Duration::from_millis(5);
+
+/// How long background work then waits for company.
+const COMPANY: Duration = Duration::from_millis(2);
+
+/// The ways in. Closed when it is dropped.
+pub(super) struct Ways {
+    urgent: Sender<Box<dyn Job>>,
+    patient: Sender<Box<dyn Job>>,
+}
+
+/// The other end of them.
+pub(super) struct Incoming {
+    urgent: Receiver<Box<dyn Job>>,
+    patient: Receiver<Box<dyn Job>>,
+    /// Background work that has waited for company, which has come.
+    held: Option<Box<dyn Job>>,
+    /// When the last of the others was taken.
+    last: Option<Instant>,
+}
+
+/// Both ways, on which `urgent_max` may wait for whom somebody waits, and one of the others.
+pub(super) fn ways(urgent_max: usize) -> (Ways, Incoming) {
+    // At least one: a queue without room would hold nobody while the writer is busy.
+    let (urgent, urgent_in) = bounded(urgent_max.max(1));
+    let (patient, patient_in) = bounded(1);
+    let incoming = Incoming {
+        urgent: urgent_in,
+        patient: patient_in,
+        held: None,
+        last: None,
+    };
+    (Ways { urgent, patient }, incoming)
+}
+
+impl Ways {
+    /// Puts a closure in line, waiting while the line is full. False when nobody takes them.
+    pub(super) fn send(&self, job: Box<dyn Job>, patiently: bool) -> bool {
+        let way = if patiently {
+            &self.patient
+        } else {
+            &self.urgent
+        };
+        way.send(job).is_ok()
+    }
+
+    /// How many closures wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.urgent.len() + self.patient.len()
+    }
+}
+
+impl Incoming {
+    /// The first closure of a batch, waiting for one; `None` when all ways in are closed and
+    /// nobody waits any more.
+    pub(super) fn first(&mut self) -> Option<Box<dyn Job>> {
+        select_biased! {
+            recv(self.urgent) -> job => match job {
+                Ok(job) => Some(self.note(job)),
+                Err(_) => self.held.take().or_else(|| self.patient.recv().ok()),
+            },
+            recv(self.patient) -> job => match job {
+                Ok(job) => Some(self.with_company(job)),
+                Err(_) => self.urgent.recv().ok(),
+            },
+        }
+    }
+
+    /// A further closure of the same batch, if one waits.
+    pub(super) fn further(&mut self) -> Option<Box<dyn Job>> {
+        if let Ok(job) = self.urgent.try_recv() {
+            return Some(self.note(job));
+        }
+        self.held.take().or_else(|| self.patient.try_recv().ok())
+    }
+
+    fn with_company(&mut self, job: Box<dyn Job>) -> Box<dyn Job> {
+        let busy = self.last.is_some_and(|last| last.elapsed() < BUSY);
+        if busy && let Ok(company) = self.urgent.recv_timeout(COMPANY) {
+            self.held = Some(job);
+            return self.note(company);
+        }
+        job
+    }
+
+    fn note(&mut self, job: Box<dyn Job>) -> Box<dyn Job> {
+        self.last = Some(Instant::now());
+        job
+    }
+}
