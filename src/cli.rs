@@ -238,7 +238,7 @@ pub enum Command {
         #[command(subcommand)]
         command: RetentionCommand,
     },
-    /// Tell how it stands with webhooks, follow events, send them once more, give them up
+    /// Follow events, tell how it stands with webhooks, send once more
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Events {
         /// What to do.

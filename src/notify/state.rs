@@ -33,14 +33,22 @@ pub struct EndpointFigures {
     pub dropped: u64,
     /// Events that were meant for it.
     pub events: u64,
-    /// Deliveries that were taken.
+    /// Events that it took.
     pub successes: u64,
-    /// Deliveries that were answered with a status that means they were not.
+    /// Events whose delivery was answered with a status that means it was not taken, each attempt.
     pub failures: u64,
-    /// Deliveries that were not answered.
+    /// Events whose delivery was not answered, each attempt.
     pub errors: u64,
-    /// How long all attempts took together, in milliseconds.
+    /// Requests that were taken.
+    pub requests_taken: u64,
+    /// Requests that were not.
+    pub requests_failed: u64,
+    /// How long all requests took, in milliseconds.
     pub took_ms: u64,
+    /// Events that were dropped because they were too old.
+    pub dropped_for_age: u64,
+    /// Events that were dropped because too many waited.
+    pub dropped_for_count: u64,
     /// How often each status was answered.
     pub statuses: BTreeMap<u16, u64>,
     /// Pulls that found no room in the queue or could not be delivered.
@@ -114,7 +122,11 @@ pub(super) struct State {
     pub(super) successes: u64,
     pub(super) refusals: u64,
     pub(super) errors: u64,
+    pub(super) requests_taken: u64,
+    pub(super) requests_failed: u64,
     pub(super) took: Duration,
+    pub(super) dropped_for_age: u64,
+    pub(super) dropped_for_count: u64,
     pub(super) statuses: BTreeMap<u16, u64>,
     pub(super) pulls_dropped: u64,
     pub(super) told_of_drops: Tally,
@@ -187,16 +199,17 @@ impl State {
             }
             Outcome::Refused(status) => {
                 *self.statuses.entry(*status).or_default() += 1;
-                self.refusals += 1;
+                self.refusals += prepared.events;
                 format!("it answered with status {status}")
             }
             Outcome::Failed(why) => {
-                self.errors += 1;
+                self.errors += prepared.events;
                 why.clone()
             }
         };
         self.failures = self.failures.saturating_add(1);
         self.row.failed += 1;
+        self.requests_failed += 1;
         self.changed_a_little();
         self.last_error = Some(why.clone());
         match self.failures {
@@ -207,7 +220,8 @@ impl State {
     }
 
     fn taken(&mut self, prepared: &Prepared, now_ms: i64) -> Option<Remark> {
-        self.successes += 1;
+        self.successes += prepared.events;
+        self.requests_taken += 1;
         let failures = std::mem::take(&mut self.failures);
         self.last_error = None;
         self.retry_at = None;
@@ -250,7 +264,11 @@ impl State {
             successes: self.successes,
             failures: self.refusals,
             errors: self.errors,
+            requests_taken: self.requests_taken,
+            requests_failed: self.requests_failed,
             took_ms: u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
+            dropped_for_age: self.dropped_for_age,
+            dropped_for_count: self.dropped_for_count,
             statuses: self.statuses.clone(),
             pulls_dropped: self.pulls_dropped,
             failures_in_a_row: self.failures,
@@ -338,7 +356,7 @@ mod tests {
         let figures = state.figures(0);
         assert_eq!(
             (figures.failures, figures.errors, figures.failed),
-            (1, 2, 3)
+            (3, 6, 3)
         );
         assert_eq!(figures.last_error.as_deref(), Some("no answer"));
         assert_eq!(

@@ -215,7 +215,7 @@ impl Registry {
                 }
                 Reference::Digest(digest) => {
                     immutable::may_remove_manifest(tx, &rules, &name, digest)?;
-                    Ok(recorder.remove_manifest(tx, &name, digest, removal)?)
+                    Ok(recorder.remove_manifest_last(tx, &name, digest, removal)?)
                 }
             }
         })?;

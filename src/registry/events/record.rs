@@ -123,17 +123,28 @@ impl Recorder {
         digest: &Digest,
         removal: Removal,
     ) -> Result<bool, StoreError> {
-        let tags = if self.is_heard() {
-            tx.tags_on(repository, digest)?
-        } else {
-            Vec::new()
-        };
-        if !tx.remove_manifest_last(repository, digest, removal)? {
+        let Some(tags) = tx.remove_manifest(repository, digest, removal)? else {
             return Ok(false);
-        }
-        let tags = tags.iter().map(Tag::to_string).collect();
+        };
         self.manifest_deleted(tx, repository, digest, tags)?;
         Ok(true)
+    }
+
+    /// As [`remove_manifest`](Self::remove_manifest), the last thing that its closure does.
+    pub fn remove_manifest_last(
+        &self,
+        tx: &mut WriteTx<'_>,
+        repository: &RepositoryName,
+        digest: &Digest,
+        removal: Removal,
+    ) -> Result<bool, StoreError> {
+        // Before, because nothing is written behind it; without it nothing is kept of this.
+        if self.is_heard() && tx.manifest_facts(repository, digest)?.is_some() {
+            let tags = tx.tags_on(repository, digest)?;
+            let tags = tags.iter().map(Tag::to_string).collect();
+            self.manifest_deleted(tx, repository, digest, tags)?;
+        }
+        tx.remove_manifest_last(repository, digest, removal)
     }
 
     /// A manifest went, and these tags with it: one change, however many they are.

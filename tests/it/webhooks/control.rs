@@ -64,10 +64,7 @@ fn the_configuration_is_read_again_and_each_webhook_goes_on_where_it_was() {
     assert_eq!(lines(&three.wait_for_events(2)), expected[1..]);
     assert_eq!(two.events().len(), 2);
     // What is wrong changes nothing.
-    reload(
-        "[[webhook]]\nname = \"one\"\n",
-        "the rules stay as they were",
-    );
+    reload("[[webhook]]\nname = \"one\"\n", "rules stay as they were");
     expected.push(push(&mut client, 3));
     three.wait_for_events(3);
     let broken = webhook("one", &three.url(), "secret_file = \"/nowhere/secret\"");
