@@ -72,10 +72,32 @@ say "installed again: all is there"
 dpkg -i /packages/one.deb
 served "$url/v2/app/manifests/v1" | cmp - /tmp/manifest
 
+say "opened to other machines: an account and a certificate"
+printf 'correct horse' | coracle_as_user user add ada --password-stdin
+coracle cert self-signed --host registry.example --out /etc/coracle/tls >/dev/null
+chgrp coracle /etc/coracle/tls/key.pem
+chmod 640 /etc/coracle/tls/key.pem
+sed -i -e 's|^listen = \["127.0.0.1:5000"\]$|listen = [":5000"]|' \
+  -e 's|^certificate = .*|certificate = ["/etc/coracle/tls/cert.pem"]|' \
+  -e 's|^key = .*|key = ["/etc/coracle/tls/key.pem"]|' /etc/coracle/coracle.toml
+coracle_as_user config check
+systemctl restart coracle.service
+secure=(--cacert /etc/coracle/tls/ca.pem --resolve registry.example:5000:127.0.0.1)
+[ "$(curl -sS "${secure[@]}" -o /dev/null -w '%{http_code}' https://registry.example:5000/v2/)" = 401 ]
+served "${secure[@]}" -u 'ada:correct horse' https://registry.example:5000/v2/app/manifests/v1 |
+  cmp - /tmp/manifest
+
 say "purged: nothing stays"
 dpkg -P coracle
 [ ! -e $data ] && [ ! -e /etc/coracle ]
 fails systemctl cat coracle.service
 [ -z "$(find /etc/systemd /var/lib/systemd/deb-systemd-helper-enabled -name '*coracle*' 2>/dev/null)" ]
 fails dpkg --status coracle
+
+say "installed by hand, as the README says"
+cd /packages/tree
+# shellcheck disable=SC1091
+source /packages/by-hand.sh
+served "$url/v2/" >/dev/null
+[ "$(stat -c '%U %a' $data)" = "coracle 700" ]
 trap - ERR

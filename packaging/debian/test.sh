@@ -43,6 +43,16 @@ dpkg-deb -R "$package" "$work/next"
 sed -i 's/^Version: .*/&+next/' "$work/next/DEBIAN/control"
 dpkg-deb --root-owner-group -b "$work/next" "$root/packages/two.deb" >/dev/null
 
+# The tree and the commands of those who install by hand, as packaging/README.md has them; all are
+# root in there.
+mkdir -p "$root/packages/tree/packaging" "$root/packages/tree/target/static/x86_64"
+cp -r packaging/systemd packaging/coracle.toml "$root/packages/tree/packaging/"
+cp "$work/next/usr/bin/coracle" "$root/packages/tree/target/static/x86_64/coracle"
+# shellcheck disable=SC2016
+sed -n '/^As a service with the units/,/^Manual pages/p' packaging/README.md |
+  sed -n '/^```sh$/,/^```$/p' | sed -e '/^```/d' -e 's/sudo //' >"$root/packages/by-hand.sh"
+[ "$(wc -l <"$root/packages/by-hand.sh")" -gt 5 ]
+
 install -m 0755 packaging/debian/cycle.sh "$root/packages/cycle.sh"
 cat >"$root/etc/systemd/system/cycle.service" <<'END'
 [Unit]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::finding::Findings;
 use super::tls::is_public;
-use crate::config::Settings;
+use crate::config::{OwnAddress, Settings};
 use crate::host::ports::{self, Listening, Process};
 use crate::http::client::{get_tcp, request_unix, request_unix_within};
 use crate::http::{Listen, ListenAddress, Scheme, try_tcp};
@@ -29,7 +29,7 @@ pub(super) fn check(settings: &Settings, layout: &Layout, findings: &mut Finding
     };
     let server = holder.and_then(|holder| server(holder, layout, findings));
     let listening = ports::listening();
-    for listen in &settings.server.listen {
+    for listen in settings.server.listen.iter().chain(ops(settings).as_ref()) {
         match &listen.address {
             ListenAddress::Unix(path) => {
                 findings.ok(ADDRESS, format!("{} is made by the server", path.display()));
@@ -56,6 +56,18 @@ pub(super) fn check(settings: &Settings, layout: &Layout, findings: &mut Finding
         open_to_all(settings, layout, findings);
     } else if holder.is_none() {
         findings.ok(SERVER, "none runs on this folder");
+    }
+}
+
+/// The address for metrics and health, where one was named: plain HTTP unless that says otherwise.
+fn ops(settings: &Settings) -> Option<Listen> {
+    match &settings.ops.listen {
+        OwnAddress::At(own) if matches!(own.address, ListenAddress::Tcp(_)) => Some(Listen {
+            scheme: own.scheme.or(Some(Scheme::Http)),
+            address: own.address.clone(),
+        }),
+        OwnAddress::At(own) => Some(own.clone()),
+        OwnAddress::Auto | OwnAddress::Off => None,
     }
 }
 
@@ -238,6 +250,15 @@ mod tests {
             let address = own.parse().expect("an address");
             assert_eq!(reachable(address).to_string(), expected);
         }
+    }
+
+    #[test]
+    fn the_address_of_metrics_is_looked_at_where_one_was_named() {
+        let mut settings = Settings::default();
+        assert_eq!(ops(&settings), None);
+        settings.ops.listen = OwnAddress::At("127.0.0.1:9".parse().expect("an address"));
+        let found = ops(&settings).map(|own| own.to_string());
+        assert_eq!(found.as_deref(), Some("http://127.0.0.1:9"));
     }
 
     #[test]
