@@ -7,8 +7,8 @@
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
 //! `uses`, `manifest`, `ending`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`,
 //! `history`, `collect`, `overview`, `usage`, `total`, `scrub`, `quota`, `retention`, `pull`,
-//! `outbox`, `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
-//! asked through), `readers`, `incoming` and `writer` (who runs them), `options`, `connection`,
+//! `outbox`, `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views
+//! they are asked through), `readers`, `incoming` and `writer` (who runs them), `options`, `connection`,
 //! `schema`, `log_file`, `index_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`,
 //! `failure`.
 
