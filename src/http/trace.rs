@@ -1,5 +1,5 @@
-//! W3C Trace Context (<https://www.w3.org/TR/trace-context/>): which trace a request belongs to,
-//! and how the next one says so. What does not keep to the grammar counts as not sent.
+//! W3C Trace Context (<https://www.w3.org/TR/trace-context/>): which trace a request belongs to, and
+//! how the next one says so. What does not keep to the grammar counts as not sent.
 
 use super::headers::Headers;
 
@@ -103,12 +103,12 @@ fn is_hex(part: &str, length: usize) -> bool {
 mod tests {
     use super::*;
 
-    /// Anything, and what is nearly right.
-    const PARENTS: &str = ".{0,70}|[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}.{0,3}";
-
     proptest::proptest! {
         #[test]
-        fn whatever_is_taken_is_taken_again(parent in PARENTS, state in ".{0,20}") {
+        fn whatever_is_taken_is_taken_again(
+            parent in ".{0,70}|[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}.{0,3}",
+            state in ".{0,20}",
+        ) {
             let mut headers = Headers::new();
             headers.push("traceparent", &parent);
             headers.push("tracestate", &state);
