@@ -17,12 +17,14 @@ mod accounts;
 mod cert;
 mod content;
 mod doctor;
+mod events;
 mod retention;
 
 pub use accounts::{FolderArgs, TokenCommand, UserCommand, UserNameArgs};
 pub use cert::{CertCommand, CertShowArgs, SelfSignedArgs};
 pub use content::{DuArgs, RepoCommand, TagCommand, UndeleteArgs};
 pub use doctor::DoctorArgs;
+pub use events::{EventsCommand, TailArgs};
 pub use retention::{RetentionArgs, RetentionCommand};
 
 /// The program's command line.
@@ -235,6 +237,13 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: RetentionCommand,
+    },
+    /// Tell how it stands with webhooks, follow events, send them once more, give them up
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Events {
+        /// What to do.
+        #[command(subcommand)]
+        command: EventsCommand,
     },
     /// Check, show or write the settings
     #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -572,6 +581,7 @@ impl Cli {
             Command::Restore(args) => data_flag(args.data.as_ref()),
             Command::Repo { command } => data_flag(command.common().data.as_ref()),
             Command::Tag { command } => data_flag(command.common().data.as_ref()),
+            Command::Events { command } => data_flag(command.common().data.as_ref()),
             Command::Undelete(args) => data_flag(args.common.data.as_ref()),
             Command::Du(args) => data_flag(args.common.data.as_ref()),
             Command::Status(args) => data_flag(args.common.data.as_ref()),

@@ -27,6 +27,8 @@ pub mod serve;
 
 pub mod api;
 
+pub mod notify;
+
 pub mod auth;
 pub mod registry;
 

@@ -9,8 +9,8 @@ use coracle::cli::{
     DoctorArgs, ExplainArgs, GcArgs, RestoreArgs,
 };
 use coracle::commands::{
-    access, backup, cert, check, config, doctor, du, gc, reload, repo, restore, retention, serve,
-    status, tag, task, token, undelete, user, version,
+    access, backup, cert, check, config, doctor, du, events, gc, reload, repo, restore, retention,
+    serve, status, tag, task, token, undelete, user, version,
 };
 use coracle::config::{ConfigError, Effective, Settings};
 use coracle::exit::Exit;
@@ -106,6 +106,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Repo { command } => done(repo::run(store_settings(cli)?, command)),
         Command::Tag { command } => done(tag::run(store_settings(cli)?, command)),
         Command::Undelete(args) => done(undelete::run(store_settings(cli)?, args)),
+        Command::Events { command } => done(events::run(store_settings(cli)?, command)),
         Command::Du(args) => done(du::run(store_settings(cli)?, args)),
         Command::User { command } => {
             user::run(quiet_settings(cli)?, command)?;

@@ -15,6 +15,7 @@ mod sockets;
 mod store;
 mod tls;
 mod watchdog;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +94,7 @@ impl Coracle {
         put_in_force(&registry, &settings)?;
         let registry = registry.with_space(space).with_metrics(metrics);
         let registry = Arc::new(registry);
+        webhooks::listen(&settings, &registry);
         let logins = &registry.metrics().logins;
         let auth = auth::open(&settings, layout.as_ref(), &catalog, &clock, logins)?;
         let auth = Arc::new(auth);
@@ -164,14 +166,20 @@ impl Coracle {
             tls: tls.as_ref(),
         };
         let ops = ops.bind(&server, self.api.vitals())?;
+        let endpoints = server.local_endpoints();
+        let notifier = webhooks::start(&self.settings, &self.registry, &endpoints)?;
+        webhooks::tell(self.api.vitals(), &notifier);
         let format = self.settings.log.format;
         let mut parts = reload::parts(&self.registry, &self.auth, tls.clone(), format);
+        parts.push(webhooks::part(&notifier));
         parts.extend(host.parts);
         let reload = Reloader::new(host.configured, parts, host.service.clone());
         let reload = Arc::new(reload);
-        let path = self.layout.as_ref().map(Layout::control);
-        let vitals = self.api.vitals();
-        let control = control::bind(path, host.sockets.control, vitals, &reload)?;
+        let control = control::Place {
+            path: self.layout.as_ref().map(Layout::control),
+            handed: host.sockets.control,
+        };
+        let control = control.bind(self.api.vitals(), &notifier, &reload)?;
         self.registry.space().keep_ballast();
         let jobs = Jobs::start(self.rooms())?;
         let policy = self.start_policy()?;
@@ -197,6 +205,7 @@ impl Coracle {
             _policy: policy,
             _scrub: scrub.transpose()?.flatten(),
             _watch: watch.transpose()?,
+            notifier,
         })
     }
 

@@ -31,6 +31,7 @@ pub fn get(
     if is_known || request.method == Method::Head {
         // Neither answer needs the bytes.
         let length = api.registry.blob_size(repository, digest)?;
+        api.registry.blob_pulled(repository, digest, length);
         return Ok(if is_known {
             head(304)
         } else {
@@ -38,6 +39,7 @@ pub fn get(
         });
     }
     let blob = api.registry.open_blob(repository, digest)?;
+    api.registry.blob_pulled(repository, digest, blob.size);
     if let Some(url) = api.registry.blob_redirect(digest) {
         return Ok(head(307).header("Location", url));
     }

@@ -5,7 +5,8 @@
 //! `/backup`, `/gc`, `/retention`.
 //! `POST /reload` reads files again (`control_reload`).
 //! `POST /accounts` does something to accounts (`control_accounts`), `POST /registry` to
-//! repositories and tags (`control_registry`); `GET /status` tells what the server is doing.
+//! repositories and tags (`control_registry`), `POST /events` to webhooks (`control_events`);
+//! `GET /status` tells what the server is doing.
 
 use std::sync::Arc;
 
@@ -15,11 +16,12 @@ use super::control_reload::{self, Reload};
 use super::control_tasks::Task;
 use super::respond::json_body;
 use super::vitals::Vitals;
-use super::{control_accounts, control_registry, status};
+use super::{control_accounts, control_events, control_registry, status};
 use crate::auth::action::ActionError;
 use crate::auth::explain::Question;
 use crate::auth::{Authenticator, Subject};
 use crate::http::{Handler, Method, Request, Response};
+use crate::notify::Notifier;
 use crate::oci::RepositoryNameError;
 use crate::registry::Registry;
 use crate::registry::retention::RetentionOptions;
@@ -59,19 +61,21 @@ pub struct Control {
     registry: Arc<Registry>,
     auth: Arc<Authenticator>,
     vitals: Arc<Vitals>,
+    notifier: Arc<Notifier>,
     tasks: Vec<Task>,
     /// Absent where whoever embeds the registry reads its settings.
     reload: Option<Reload>,
 }
 
 impl Control {
-    /// Serves the registry, its accounts and its rules that `vitals` are about.
-    pub fn new(vitals: Arc<Vitals>) -> Self {
+    /// Serves the registry, its accounts and its rules that `vitals` are about, and its webhooks.
+    pub fn new(vitals: Arc<Vitals>, notifier: Arc<Notifier>) -> Self {
         let tasks = tasks(&vitals.registry);
         Self {
             registry: Arc::clone(&vitals.registry),
             auth: Arc::clone(&vitals.auth),
             vitals,
+            notifier,
             tasks,
             reload: None,
         }
@@ -128,6 +132,7 @@ impl Handler for Control {
             }
             (Method::Post, "/registry") => control_registry::run(&self.registry, request),
             (Method::Post, "/reload") => control_reload::run(self.reload.as_ref()),
+            (Method::Post, "/events") => control_events::run(&self.notifier, request),
             (Method::Post, "/access/explain") => self.explain(request),
             (Method::Get, "/status") => status::answer(&self.vitals),
             _ => refuse(

@@ -10,6 +10,7 @@ use super::respond::none_match;
 use crate::http::{Body, BodyError, Method, Request, Response, ResponseBody};
 use crate::oci::{Digest, MediaType, Reference, RepositoryName, Tag};
 use crate::registry::Error;
+use crate::store::catalog::ManifestFacts;
 
 /// A manifest longer than this is large, in bytes. Nearly all are a few kilobytes.
 const LARGE_BYTES: usize = 64 << 10;
@@ -31,19 +32,30 @@ pub fn get(
     reference: &Reference,
 ) -> Result<Response, Failure> {
     let known = request.headers.get("if-none-match");
+    let registry = &api.registry;
     if request.method == Method::Head {
-        let facts = api.registry.manifest_facts(repository, reference)?;
+        let facts = registry.manifest_facts(repository, reference)?;
         let body = ResponseBody::LengthOnly { length: facts.size };
-        return Ok(found(known, &facts.digest, &facts.media_type, body));
+        let response = found(known, &facts.digest, &facts.media_type, body);
+        // What the client has already is not pulled.
+        if response.status == 200 {
+            registry.manifest_pulled(repository, reference, &facts);
+        }
+        return Ok(response);
     }
-    let row = api.registry.manifest(repository, reference)?;
-    api.registry.pulled(repository, reference, &row.digest);
-    Ok(found(
-        known,
-        &row.digest,
-        &row.media_type,
-        ResponseBody::Shared(row.bytes),
-    ))
+    let row = registry.manifest(repository, reference)?;
+    registry.pulled(repository, reference, &row.digest);
+    let facts = ManifestFacts {
+        digest: row.digest,
+        media_type: row.media_type,
+        size: row.bytes.len() as u64,
+    };
+    let body = ResponseBody::Shared(row.bytes);
+    let response = found(known, &facts.digest, &facts.media_type, body);
+    if response.status == 200 {
+        registry.manifest_pulled(repository, reference, &facts);
+    }
+    Ok(response)
 }
 
 fn found(

@@ -9,6 +9,7 @@ mod blobs;
 mod challenge;
 pub mod control;
 pub mod control_accounts;
+mod control_events;
 mod control_registry;
 pub mod control_reload;
 pub mod control_tasks;
@@ -23,6 +24,7 @@ pub mod limiter;
 mod lists;
 mod manifests;
 pub mod ops;
+mod origin;
 pub mod owners;
 pub mod policy_jobs;
 mod query;
@@ -140,7 +142,12 @@ impl Api {
         self
     }
 
-    fn dispatch(&self, request: &mut Request<'_>, known: &mut Known) -> Result<Response, Failure> {
+    fn dispatch(
+        &self,
+        request: &mut Request<'_>,
+        id: &str,
+        known: &mut Known,
+    ) -> Result<Response, Failure> {
         let route = Route::parse(request.method, &request.path);
         let label = route.as_ref().map_or(labels::Route::None, Route::label);
         let in_flight = InFlight::begin(&self.registry, label);
@@ -156,6 +163,7 @@ impl Api {
         }
         let route = route?;
         let event = Audited::of(&route);
+        let _origin = origin::begin(self, request, id, caller.name());
         let response = self.answer(request, route, &caller)?;
         if let Some(event) = event {
             let is_mount = Query::new(request.query.as_deref()).get("mount").is_some();
@@ -215,7 +223,7 @@ impl Handler for Api {
         let _audited = AuditedRequest::begin(&id, client);
         let mut known = Known::default();
         let response = self
-            .dispatch(request, &mut known)
+            .dispatch(request, &id, &mut known)
             .unwrap_or_else(|failure| {
                 audited::refused(known.actor.as_deref(), &failure);
                 counted::refused(&self.registry, &failure);

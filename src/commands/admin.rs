@@ -13,6 +13,7 @@ use crate::auth::accounts::{AccountError, Command, Reply, Turned};
 use crate::auth::explain::{Explanation, Question};
 use crate::config::Settings;
 use crate::http::client::{request_unix, request_unix_within};
+use crate::notify::admin as events;
 use crate::registry;
 use crate::registry::admin::{self as content, AdminError};
 use crate::serve::{Coracle, Error, is_locked};
@@ -112,6 +113,25 @@ impl Admin {
             },
             Self::Server { socket } => ask(socket, "/registry", &command),
         }
+    }
+
+    /// Does something to webhooks, or tells about them.
+    pub(super) fn events(&self, command: events::Command) -> Result<events::Reply, Error> {
+        match self {
+            Self::Folder { registry, .. } => {
+                match events::administer_folder(registry.registry(), command) {
+                    Ok(reply) => Ok(reply),
+                    Err(events::AdminError::Store(error)) => Err(Error::Store(error)),
+                    Err(error) => Err(Error::Io(io::Error::other(error.to_string()))),
+                }
+            }
+            Self::Server { socket } => ask(socket, "/events", &command),
+        }
+    }
+
+    /// Whether a server has the folder.
+    pub(super) const fn is_server(&self) -> bool {
+        matches!(self, Self::Server { .. })
     }
 
     /// Asks what is decided about somebody.

@@ -8,6 +8,7 @@ pub mod check;
 pub mod config;
 pub mod doctor;
 pub mod du;
+pub mod events;
 pub mod gc;
 mod prompt;
 pub mod reload;

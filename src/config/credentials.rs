@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::{ConfigError, Origin, Problem};
 use super::settings::KEYS;
 use super::value::Value;
+use crate::notify::{Endpoint, Secret};
 
 /// What such a path begins with.
 const PREFIX: &str = "credential:";
@@ -59,6 +60,38 @@ pub(super) fn resolve(
     }
     ConfigError::unless_empty(problems)?;
     Ok(resolved)
+}
+
+/// Replaces credentials that webhooks name by their paths.
+///
+/// # Errors
+/// A credential cannot be there.
+pub(super) fn resolve_of_webhooks(
+    endpoints: &mut [Endpoint],
+    credentials: &Credentials,
+) -> Result<(), ConfigError> {
+    let mut problems = Vec::new();
+    for endpoint in endpoints {
+        let name = &endpoint.name;
+        let file = match &mut endpoint.secret {
+            Some(Secret::File(file)) => Some(file),
+            _ => None,
+        };
+        for (key, path) in [
+            ("secret_file", file),
+            ("authorities", endpoint.authorities.as_mut()),
+        ] {
+            let Some(path) = path else { continue };
+            match find(path, credentials) {
+                Ok(found) => *path = found,
+                Err(why) => {
+                    let key = format!("webhook.{key} of {name} ({})", endpoint.origin);
+                    problems.push(Problem::of_key(key, Origin::Default, why));
+                }
+            }
+        }
+    }
+    ConfigError::unless_empty(problems)
 }
 
 fn find(path: &Path, credentials: &Credentials) -> Result<PathBuf, String> {

@@ -12,7 +12,7 @@ use super::load::Layer;
 use super::settings::{KEYS, SECTIONS};
 use super::suggest::nearest;
 use super::tables::Kind;
-use super::{access, policy};
+use super::{access, policy, webhook};
 
 /// The largest file that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -84,11 +84,12 @@ pub(super) fn parse(text: &str, name: &str) -> Layer {
 }
 
 /// What can stand in a file besides sections: tables that come in lists.
-pub(super) const TABLES: [&Kind; 4] = [
+pub(super) const TABLES: [&Kind; 5] = [
     &access::KIND,
     &policy::RETENTION,
     &policy::QUOTA,
     &policy::IMMUTABLE,
+    &webhook::KIND,
 ];
 
 /// Whether it was a list of tables, which were read.
@@ -107,6 +108,8 @@ fn read_tables(
         layer.policy.quotas = policy::read_quotas(value, lines, problems);
     } else if name == policy::IMMUTABLE.name {
         layer.policy.immutable = policy::read_immutable(value, lines, problems);
+    } else if name == webhook::KIND.name {
+        layer.endpoints = webhook::read(value, lines, problems);
     } else {
         return false;
     }

@@ -10,6 +10,7 @@ use super::suggest::nearest;
 use super::value::Value;
 use super::{Key, Settings, credentials, file, rules};
 use crate::auth::Rule;
+use crate::notify::Endpoint;
 use crate::registry::policy;
 
 /// The variable that names the configuration file, where `--config` does not.
@@ -147,16 +148,19 @@ impl Effective {
         let mut all_problems = problems;
         let mut all_rules = Vec::new();
         let mut policy = policy::Rules::default();
+        let mut endpoints = Vec::new();
         for layer in layers {
             let Layer {
                 values,
                 access,
+                endpoints: told,
                 policy: own,
                 problems,
             } = layer;
             all_problems.extend(problems);
             all_rules.extend(access);
             policy.extend(own);
+            endpoints.extend(told);
             for (index, value, origin) in values {
                 effective[index] = (value, origin);
             }
@@ -165,12 +169,14 @@ impl Effective {
         ConfigError::unless_empty(rules::problems(&effective))?;
         ConfigError::unless_empty(rules::of_token_server(&effective, &all_rules))?;
         let plain = credentials::resolve(&effective, credentials)?;
+        credentials::resolve_of_webhooks(&mut endpoints, credentials)?;
         let mut settings = Settings::assemble(&plain).ok_or_else(|| {
             let why = "a number does not fit this machine";
             Problem::of_source(Origin::Default, why)
         })?;
         settings.access = all_rules;
         settings.policy = policy;
+        settings.endpoints = endpoints;
         Ok(Self {
             settings,
             file,
@@ -212,6 +218,8 @@ pub(super) struct Layer {
     pub(super) values: Vec<(usize, Value, Origin)>,
     /// The `[[access]]` tables; only a file has them.
     pub(super) access: Vec<Rule>,
+    /// The `[[webhook]]` tables.
+    pub(super) endpoints: Vec<Endpoint>,
     /// The other tables.
     pub(super) policy: policy::Rules,
     /// What is wrong in the source.

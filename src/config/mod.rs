@@ -27,6 +27,7 @@ mod tables;
 mod tests;
 mod typed;
 mod value;
+mod webhook;
 
 pub use error::{ConfigError, Origin, Problem};
 pub use key::{Bounds, Key, Kind};
@@ -36,6 +37,6 @@ pub use number::{format_bytes, format_seconds, parse_bytes, parse_seconds};
 pub use render::{default_toml, markdown_table};
 pub use settings::{
     Auth, Delete, Housekeeping, KEYS, Limits, Listing, Log, Manifests, Ops, OwnAddress, Referrers,
-    Server, Settings, Storage, Tls, Token, Uploads,
+    Server, Settings, Storage, Tls, Token, Uploads, Webhooks,
 };
 pub use value::Value;

@@ -4,7 +4,7 @@ use super::file::TABLES;
 use super::load::Effective;
 use super::settings::SECTIONS;
 use super::tables::{Kind, Shown};
-use super::{Key, Origin, Value, access, policy};
+use super::{Key, Origin, Value, access, policy, webhook};
 
 /// Columns of a comment in the commented file.
 const COMMENT_COLUMNS: usize = 96;
@@ -98,8 +98,8 @@ impl Effective {
 
     /// The effective values as JSON: an object a section; for each key `value` (numbers in the
     /// key's unit), `from` (`default`, `file`, `environment`, `flag`) and `where`. `access`,
-    /// `retention`, `quota` and `immutable` are lists of tables, each with its keys (bytes are a
-    /// number) and its `where`.
+    /// `retention`, `quota`, `immutable` and `webhook` are lists of tables, each with its keys
+    /// (bytes are a number) and its `where`.
     pub fn to_json(&self) -> serde_json::Value {
         let sections = SECTIONS.iter().map(|(section, _)| {
             let keys = self.section(section).map(|(key, value, origin)| {
@@ -131,9 +131,10 @@ impl Effective {
     }
 
     /// The tables of each kind, in the order of [`TABLES`].
-    fn tables(&self) -> [(&'static Kind, Vec<Shown>); 4] {
+    fn tables(&self) -> [(&'static Kind, Vec<Shown>); 5] {
         let (rules, own) = (&self.settings.access, &self.settings.policy);
-        let [by_access, by_retention, by_quota, by_immutable] = TABLES;
+        let [by_access, by_retention, by_quota, by_immutable, by_webhook] = TABLES;
+        let endpoints = &self.settings.endpoints;
         [
             (by_access, rules.iter().map(access::show).collect()),
             (
@@ -148,6 +149,7 @@ impl Effective {
                 by_immutable,
                 own.immutable.iter().map(policy::show_immutable).collect(),
             ),
+            (by_webhook, endpoints.iter().map(webhook::show).collect()),
         ]
     }
 

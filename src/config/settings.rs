@@ -15,6 +15,7 @@ use crate::auth::{CertificateUser, Challenge, Rule};
 use crate::http::Listen;
 use crate::http::tls::{ClientAuth, MinimumVersion};
 use crate::logging::Format;
+use crate::notify::Endpoint;
 use crate::registry::policy;
 use crate::store::catalog::Durability;
 
@@ -57,6 +58,8 @@ macro_rules! settings {
             pub access: Vec<Rule>,
             /// The rules of the `[[retention]]`, `[[quota]]` and `[[immutable]]` tables.
             pub policy: policy::Rules,
+            /// The `[[webhook]]` tables.
+            pub endpoints: Vec<Endpoint>,
         }
 
         $(
@@ -96,6 +99,7 @@ macro_rules! settings {
                     }, )+
                     access: Vec::new(),
                     policy: policy::Rules::default(),
+                    endpoints: Vec::new(),
                 })
             }
         }
@@ -279,6 +283,17 @@ settings! {
             Kind::Seconds(Bounds::within(1, 30 * DAY).or_zero("only by `coracle retention run`"));
         /// How often pulls are written down, which are counted in memory until then.
         pulls_seconds: Duration = "300", seconds(1, DAY);
+    }
+    /// Who is told of what happens stands in `[[webhook]]` tables; this holds for all of them.
+    webhooks: Webhooks {
+        /// How long a change is kept that all webhooks have got, to be sent once more with
+        /// `coracle events replay`.
+        keep_seconds: Duration = "3600",
+            Kind::Seconds(Bounds::within(1, 3650 * DAY).or_zero("it goes at once"));
+        /// The most changes that are kept so.
+        keep_max: u64 = "10000", Kind::Count(Bounds::within(1, 10_000_000));
+        /// The most pulls that wait for one webhook, in memory; more are not told of.
+        pulls_max: usize = "1000", count(1, 1_000_000);
     }
     /// What a manifest may hold.
     manifests: Manifests {

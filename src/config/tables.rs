@@ -148,6 +148,37 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Texts by name, each a text or a list of them; each pair parsed. None without the key.
+    pub(super) fn fields<T>(
+        &mut self,
+        name: &str,
+        parse: impl Fn(&str, &str) -> Result<T, String>,
+    ) -> Vec<T> {
+        const FORM: &str = "must be a table of texts, such as { X-Kind = \"registry\" }";
+        let fields = self.value(name, |value| {
+            let fields = value.as_table().ok_or(FORM)?;
+            let mut all = Vec::new();
+            for (name, value) in fields {
+                let texts = match value.get_ref() {
+                    DeValue::String(text) => vec![&**text],
+                    DeValue::Array(items) => items
+                        .iter()
+                        .map(|item| item.get_ref().as_str().ok_or(FORM))
+                        .collect::<Result<_, _>>()?,
+                    _ => return Err(FORM.to_owned()),
+                };
+                for text in texts {
+                    all.push(parse(name.get_ref(), text)?);
+                }
+            }
+            if all.len() > ENTRIES_MAX {
+                return Err(format!("must not hold more than {ENTRIES_MAX} entries"));
+            }
+            Ok(all)
+        });
+        fields.unwrap_or_default()
+    }
+
     /// A whole number from 1 to `max`; `None` without the key.
     pub(super) fn count(&mut self, name: &str, max: u64) -> Option<u64> {
         let why = || format!("must be a whole number from 1 to {max}");
@@ -248,6 +279,8 @@ pub(super) enum Entry {
     Texts(Vec<String>),
     /// A text.
     Text(String),
+    /// Texts by name.
+    Fields(Vec<(String, String)>),
     /// A count.
     Number(u64),
     /// A number of bytes, and how it is written.
@@ -265,6 +298,11 @@ impl Entry {
         match self {
             Self::Texts(texts) => list(texts.iter().map(|text| quote(text))),
             Self::Text(text) => quote(text),
+            Self::Fields(fields) => {
+                let fields = fields.iter();
+                let fields = fields.map(|(name, text)| format!("{name} = {}", quote(text)));
+                format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
+            }
             Self::Number(number) => number.to_string(),
             Self::Bytes(bytes) => quote(&super::number::format_bytes(*bytes)),
             Self::Switch(on) => on.to_string(),
@@ -276,6 +314,11 @@ impl Entry {
         match self {
             Self::Texts(texts) => texts.clone().into(),
             Self::Text(text) => text.clone().into(),
+            Self::Fields(fields) => {
+                let fields = fields.iter();
+                let fields = fields.map(|(name, text)| (name.clone(), text.clone().into()));
+                serde_json::Value::Object(fields.collect())
+            }
             Self::Number(number) | Self::Bytes(number) => (*number).into(),
             Self::Switch(on) => (*on).into(),
         }

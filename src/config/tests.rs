@@ -322,8 +322,9 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
         (
             "[zebra]\n",
             "[zebra] in coracle.toml:1: no such section; the sections are server, ops, tls, \
-             storage, uploads, scrub, auth, token, delete, undo, gc, housekeeping, manifests, \
-             listing, referrers, limits, log, access, retention, quota, immutable",
+             storage, uploads, scrub, auth, token, delete, undo, gc, housekeeping, webhooks, \
+             manifests, listing, referrers, limits, log, access, retention, quota, immutable, \
+             webhook",
         ),
         (
             "log = 3\n",

@@ -121,6 +121,8 @@ struct Style {
 fn build(level: LevelFilter, style: Style, output: Box<dyn Write + Send>) -> env_logger::Logger {
     env_logger::Builder::new()
         .filter_level(level)
+        // The HTTP client of webhooks writes down what it sends, also what is secret.
+        .filter_module("ureq", LevelFilter::Off)
         .target(env_logger::Target::Pipe(output))
         // The lines hold escape codes only where they are wanted.
         .write_style(env_logger::WriteStyle::Always)

@@ -70,10 +70,12 @@ impl Registry {
         self.require_delete()?;
         let _owned = self.locks.lock(digest);
         let (name, digest) = (repository.clone(), *digest);
+        let recorder = self.recorder();
         let unused = self.catalog.write(move |tx| {
             if !tx.unlink_blob(&name, &digest)? {
                 return Err(Error::BlobUnknown { digest });
             }
+            recorder.blob_deleted(tx, &name, &digest)?;
             Ok(tx.delete_blob_if_unused(&digest)?)
         })?;
         if unused && let Err(error) = self.remove_file(&digest) {

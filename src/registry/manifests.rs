@@ -148,7 +148,7 @@ impl Registry {
         self.lease(&digest);
         let repository = repository.clone();
         let actor = actor.map(str::to_owned);
-        let rules = self.policy();
+        let (rules, recorder) = (self.policy(), self.recorder());
         self.catalog.write(move |tx| {
             tx.set_actor(actor);
             let missing = missing(tx, &repository, &required)?;
@@ -165,7 +165,13 @@ impl Registry {
                 references: &references,
                 is_tagged: !tags.is_empty(),
             };
-            store(tx, &rules, &repository, &new, &tags, life)
+            store(tx, &rules, &repository, &new, &tags, life)?;
+            let facts = ManifestFacts {
+                digest,
+                media_type: manifest.media_type.clone(),
+                size: bytes.len() as u64,
+            };
+            Ok(recorder.manifest_pushed(tx, &repository, &facts, &tags, &bytes)?)
         })?;
         Ok(pushed)
     }
@@ -195,17 +201,21 @@ impl Registry {
         self.require_delete()?;
         let (name, target) = (repository.clone(), reference.clone());
         let (actor, removal) = (actor.map(str::to_owned), self.removal());
-        let rules = self.policy();
+        let (rules, recorder) = (self.policy(), self.recorder());
         let found = self.catalog.write(move |tx| {
             tx.set_actor(actor);
             match &target {
                 Reference::Tag(tag) => {
                     immutable::may_remove(tx, &rules, &name, tag)?;
-                    Ok::<_, Error>(tx.delete_tag(&name, tag)?)
+                    let found = tx.delete_tag(&name, tag)?;
+                    if found {
+                        recorder.tags_deleted(tx, &name, [tag])?;
+                    }
+                    Ok::<_, Error>(found)
                 }
                 Reference::Digest(digest) => {
                     immutable::may_remove_manifest(tx, &rules, &name, digest)?;
-                    Ok(tx.remove_manifest_last(&name, digest, removal)?)
+                    Ok(recorder.remove_manifest(tx, &name, digest, removal)?)
                 }
             }
         })?;

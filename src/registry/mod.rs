@@ -11,6 +11,7 @@ pub mod blobs;
 pub mod check;
 pub mod copies;
 mod error;
+pub mod events;
 pub mod gc;
 pub mod history;
 mod immutable;
@@ -41,6 +42,7 @@ pub use progress::{Counted, Progress, Tell};
 
 use self::activities::Activities;
 use self::ages::ClockWatch;
+use self::events::Events;
 use self::leases::Leases;
 use self::policy::Rules;
 use self::pulls::Pulls;
@@ -114,6 +116,7 @@ pub struct Registry {
     pulls: Pulls,
     activities: Activities,
     metrics: Arc<Metrics>,
+    events: Arc<Events>,
 }
 
 /// What a row takes in the catalog beyond the content that it holds, with its indexes, in bytes.
@@ -142,6 +145,9 @@ impl Registry {
     pub fn new(catalog: Arc<Catalog>, blobs: Arc<dyn BlobStore>, options: Options) -> Self {
         let pulls = Pulls::new(Arc::clone(catalog.clock()));
         let clock = Arc::clone(catalog.clock());
+        let events = Arc::new(Events::default());
+        let heard = Arc::clone(&events);
+        catalog.ring(Box::new(move |row| heard.added(row)));
         let all_until = clock.steady() + options.start_wait;
         Self {
             catalog,
@@ -159,6 +165,7 @@ impl Registry {
             pulls,
             activities: Activities::default(),
             metrics: Arc::default(),
+            events,
         }
     }
 

@@ -177,7 +177,7 @@ impl Registry {
         if !self.holds(&from, &digest)? {
             return Ok(false);
         }
-        let rules = self.policy();
+        let (rules, recorder) = (self.policy(), self.recorder());
         let _room = self.claim_row(0)?;
         self.catalog.write(move |tx| {
             let row = tx.repository_blob(&from, &digest)?;
@@ -186,6 +186,7 @@ impl Registry {
             };
             quotas::admit_blob(tx, &rules, &repository, &digest, row.size)?;
             tx.link_blob(&repository, &digest)?;
+            recorder.blob_mounted(tx, &repository, &digest, row.size, &from)?;
             Ok(true)
         })
     }
@@ -339,9 +340,11 @@ impl Registry {
 
     fn link(&self, repository: &RepositoryName, digest: &Digest, size: u64) -> Result<(), Error> {
         let (repository, digest, rules) = (repository.clone(), *digest, self.policy());
+        let recorder = self.recorder();
         self.catalog.write(move |tx| {
             quotas::admit_blob(tx, &rules, &repository, &digest, size)?;
-            Ok(tx.link_blob(&repository, &digest)?)
+            tx.link_blob(&repository, &digest)?;
+            Ok(recorder.blob_pushed(tx, &repository, &digest, size)?)
         })
     }
 
@@ -350,10 +353,12 @@ impl Registry {
         // What its upload left behind goes here and after the commit, with the last of the two.
         let stored = Arc::new(stored);
         let (own, rules) = (Arc::clone(&stored), self.policy());
+        let recorder = self.recorder();
         let inserted = self.catalog.write(move |tx| {
             quotas::admit_blob(tx, &rules, &repository, own.digest(), own.size())?;
             tx.insert_blob(&own)?;
             tx.link_blob(&repository, own.digest())?;
+            recorder.blob_pushed(tx, &repository, own.digest(), own.size())?;
             Ok(())
         });
         drop(stored);

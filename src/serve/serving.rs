@@ -14,6 +14,7 @@ use crate::api::policy_jobs::PolicyJobs;
 use crate::api::scrub::Scrubber;
 use crate::http::tls::TlsWatch;
 use crate::http::{Endpoint, Server, ServerHandle};
+use crate::notify::Notifier;
 use crate::registry::Registry;
 
 /// A registry that has its addresses.
@@ -28,6 +29,7 @@ pub struct Serving {
     pub(super) _policy: PolicyJobs,
     pub(super) _scrub: Option<Scrubber>,
     pub(super) _watch: Option<TlsWatch>,
+    pub(super) notifier: Arc<Notifier>,
 }
 
 impl Serving {
@@ -39,6 +41,11 @@ impl Serving {
     /// Makes it look at its files again, from any thread.
     pub fn reloader(&self) -> Arc<Reloader> {
         Arc::clone(&self.reload)
+    }
+
+    /// Who delivers to webhooks.
+    pub const fn notifier(&self) -> &Arc<Notifier> {
+        &self.notifier
     }
 
     /// Stops it, from any thread.
@@ -56,6 +63,7 @@ impl Serving {
         }
         self.server.run()?;
         drop(self.control);
+        self.notifier.stop();
         drop(self.ops);
         Ok(())
     }

@@ -60,4 +60,5 @@ mod tls;
 mod tokens;
 mod undelete;
 mod upload;
+mod webhooks;
 mod wire;

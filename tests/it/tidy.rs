@@ -22,7 +22,7 @@ const LONG_FUNCTIONS: [(&str, &str); 2] = [
 
 /// Names that may be used in one place only: what to look for, where it may stand, and what to do
 /// elsewhere.
-const PLACES: [(&[&str], &[&str], &str); 7] = [
+const PLACES: [(&[&str], &[&str], &str); 8] = [
     (
         &["rusqlite", "SELECT ", "INSERT ", "DELETE FROM", "PRAGMA "],
         &["src/store/catalog/"],
@@ -40,6 +40,11 @@ const PLACES: [(&[&str], &[&str], &str); 7] = [
         ],
         &["src/http/"],
         "sockets are in the HTTP server and client: go through their types",
+    ),
+    (
+        &["ureq::"],
+        &["src/notify/client.rs", "src/notify/address.rs"],
+        "requests to others are made by `notify`'s client: go through it",
     ),
     (
         &["rustls::", "rcgen::"],
@@ -68,6 +73,8 @@ const PLACES: [(&[&str], &[&str], &str); 7] = [
             // Opening the folder is part of wiring.
             "src/serve/control.rs",
             "src/serve/serving.rs",
+            // The secret that signs what a webhook gets, which its operator names.
+            "src/serve/webhooks.rs",
             // The keys of a token server, which its operator names.
             "src/auth/jwt/trust.rs",
             // A body that is a part of an open file; the socket's path.
@@ -100,7 +107,7 @@ const PLACES: [(&[&str], &[&str], &str); 7] = [
 
 /// The floors: a module uses those below its own only (and itself). Modules beside the floors use
 /// none but themselves.
-const FLOORS: [(&str, u32); 20] = [
+const FLOORS: [(&str, u32); 21] = [
     ("oci", 0),
     ("clock", 0),
     ("host", 0),
@@ -112,6 +119,7 @@ const FLOORS: [(&str, u32); 20] = [
     ("store", 1),
     ("auth", 2),
     ("registry", 2),
+    ("notify", 3),
     ("api", 4),
     ("progress", 5),
     ("exit", 5),

@@ -13,6 +13,7 @@ mod size;
 mod start;
 mod tls;
 mod upkeep;
+mod webhooks;
 
 use std::path::Path;
 use std::time::Instant;
@@ -185,6 +186,11 @@ const ROWS: &[Row] = &[
         id: "backup",
         work: "backup of 5 GB by hard link, twice into one folder",
         measure: upkeep::backup,
+    },
+    Row {
+        id: "webhooks",
+        work: "push small images with one dead and one slow webhook, 8 clients",
+        measure: webhooks::webhooks,
     },
     Row {
         id: "binary-size",

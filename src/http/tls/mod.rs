@@ -9,6 +9,7 @@
 //! which waits holds its keys and nothing else.
 
 mod certificate;
+mod client;
 mod connection;
 mod identity;
 mod load;
@@ -22,6 +23,7 @@ mod status;
 mod verify;
 
 pub use certificate::{CertificateFacts, read_certificates};
+pub use client::{client_provider, read_authorities};
 pub(super) use connection::{Shaken, TlsConnection};
 pub use identity::ClientCertificate;
 pub use load::TlsError;

@@ -5,6 +5,7 @@ use super::{AdminError, PAGE, Target, record, tags};
 use crate::clock::{rfc3339_ms, unix_ms};
 use crate::logging::Event;
 use crate::oci::RepositoryName;
+use crate::registry::events::Recorder;
 use crate::registry::{Page, Registry, immutable};
 use crate::store::catalog::{Removal, RepositoryRow, WriteTx};
 
@@ -50,6 +51,7 @@ impl Registry {
         to: RepositoryName,
     ) -> Result<Reply, AdminError> {
         let (from, new) = (name.clone(), to.clone());
+        let recorder = self.recorder();
         let row = self.change(move |tx| {
             if tx.repository_exists(&to)? {
                 return Err(AdminError::Taken(to));
@@ -57,6 +59,8 @@ impl Registry {
             if !tx.rename_repository(&name, &to)? {
                 return Err(AdminError::Unknown(Target::Repository(name)));
             }
+            recorder.repository_deleted(tx, &name)?;
+            recorder.repository_named(tx, &to)?;
             existing(tx.repository_row(&to)?, &to)
         })?;
         record(Event::RepositoryRenamed, &from, new.as_str(), "");
@@ -69,7 +73,7 @@ impl Registry {
         now: bool,
     ) -> Result<Reply, AdminError> {
         let (removed, removal) = (name.clone(), self.removal_of(now));
-        let rules = self.policy();
+        let (rules, recorder) = (self.policy(), self.recorder());
         let (row, at) = self.change(move |tx| {
             immutable::may_remove_repository(tx, &rules, &name)?;
             let row = if now {
@@ -83,7 +87,7 @@ impl Registry {
             } else {
                 existing(tx.repository_row(&name)?, &name)?
             };
-            remove(tx, &name, removal)?;
+            remove(tx, &recorder, &name, removal)?;
             Ok((row, tx.now()))
         })?;
         record(Event::RepositoryRemoved, &removed, "", "");
@@ -96,7 +100,12 @@ impl Registry {
 }
 
 /// Removes all manifests with their tags, then what is left.
-fn remove(tx: &mut WriteTx<'_>, name: &RepositoryName, removal: Removal) -> Result<(), AdminError> {
+fn remove(
+    tx: &mut WriteTx<'_>,
+    recorder: &Recorder,
+    name: &RepositoryName,
+    removal: Removal,
+) -> Result<(), AdminError> {
     if removal == Removal::Undoable {
         tx.note_repository_removed(name)?;
     }
@@ -106,11 +115,11 @@ fn remove(tx: &mut WriteTx<'_>, name: &RepositoryName, removal: Removal) -> Resu
             break;
         }
         for digest in &part {
-            tx.remove_manifest(name, digest, removal)?;
+            recorder.remove_manifest(tx, name, digest, removal)?;
         }
     }
     tx.retire_blobs(name)?;
-    Ok(())
+    Ok(recorder.repository_deleted(tx, name)?)
 }
 
 fn existing(

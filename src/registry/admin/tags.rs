@@ -9,6 +9,7 @@ use super::{AdminError, Earlier, PAGE, Target, record, undelete};
 use crate::clock::{Life, MADE_AFTER};
 use crate::logging::Event;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
+use crate::registry::events::Recorder;
 use crate::registry::history::{self, TagTime};
 use crate::registry::{Page, Registry, immutable, quotas};
 use crate::store;
@@ -58,7 +59,7 @@ impl Registry {
         // A tag that was typed twice is removed once.
         let tags: BTreeSet<Tag> = tags.into_iter().collect();
         let (repository, removed) = (name.clone(), tags.clone());
-        let rules = self.policy();
+        let (rules, recorder) = (self.policy(), self.recorder());
         let (digests, manifests, at) = self.change(move |tx| {
             let mut digests = Vec::new();
             for tag in &tags {
@@ -67,10 +68,11 @@ impl Registry {
                 tx.delete_tag(&name, tag)?;
                 digests.push(row.digest);
             }
+            recorder.tags_deleted(tx, &name, &tags)?;
             let mut manifests = 0;
             if now {
                 for digest in &digests {
-                    manifests += remove_loose(tx, &name, *digest)?;
+                    manifests += remove_loose(tx, &recorder, &name, *digest)?;
                 }
             }
             Ok((digests, manifests, tx.now()))
@@ -103,6 +105,7 @@ impl Registry {
             return Err(AdminError::Expiry);
         }
         let (repository, set, rules) = (name.clone(), tag.clone(), self.policy());
+        let recorder = self.recorder();
         let (row, moved) = self.change(move |tx| {
             let digest = resolve(tx, &name, &to)?;
             let before = tx.tag_row(&name, &tag)?;
@@ -110,6 +113,7 @@ impl Registry {
             immutable::may_set(tx, &rules, &name, &tag, &digest)?;
             quotas::admit_tag(tx, &rules, &name, &tag)?;
             tx.set_tag(&name, &tag, &digest, expires_at)?;
+            recorder.manifest_set(tx, &name, &digest, std::slice::from_ref(&tag))?;
             let moved = before.is_none_or(|before| before.digest != digest);
             Ok((existing(tx, &name, &tag)?, moved))
         })?;
@@ -159,6 +163,7 @@ impl Registry {
     ) -> Result<Reply, AdminError> {
         let (repository, moved_tag) = (name.clone(), tag.clone());
         let (window, rules) = (self.options.undo_window, self.policy());
+        let recorder = self.recorder();
         let (row, moved, restored) = self.change(move |tx| {
             let now = tx.tag_row(&name, &tag)?;
             let times = history::times(tx, &name, &tag)?;
@@ -169,9 +174,10 @@ impl Registry {
             immutable::may_set(tx, &rules, &name, &tag, &digest)?;
             let mut restored = 0;
             if tx.manifest_facts(&name, &digest)?.is_none() {
-                restored = undelete::bring_back(tx, &name, &digest, window)?;
+                restored = undelete::bring_back(tx, &recorder, &name, &digest, window)?;
             }
             tx.set_tag(&name, &tag, &digest, now.and_then(|now| now.expires_at))?;
+            recorder.manifest_set(tx, &name, &digest, std::slice::from_ref(&tag))?;
             Ok((existing(tx, &name, &tag)?, true, restored))
         })?;
         if moved {
@@ -293,6 +299,7 @@ fn earlier(
 /// nothing holds then; how many went.
 fn remove_loose(
     tx: &mut WriteTx<'_>,
+    recorder: &Recorder,
     name: &RepositoryName,
     digest: Digest,
 ) -> Result<u64, AdminError> {
@@ -309,7 +316,7 @@ fn remove_loose(
         if let Some(node) = tx.node(name, &digest)? {
             next.extend(tx.referrers_of(&node, usize::MAX)?);
         }
-        tx.remove_manifest(name, &digest, Removal::Final)?;
+        recorder.remove_manifest(tx, name, &digest, Removal::Final)?;
         removed += 1;
     }
     Ok(removed)

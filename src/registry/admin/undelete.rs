@@ -7,6 +7,7 @@ use super::{AdminError, PAGE, Target, record};
 use crate::clock::{rfc3339, unix_ms};
 use crate::logging::Event;
 use crate::oci::{Digest, RepositoryName, RepositoryNameError, Tag};
+use crate::registry::events::Recorder;
 use crate::registry::{Page, Registry};
 use crate::store;
 use crate::store::catalog::{PastTag, ReferenceKind, RemovedManifest, RemovedPlace, Span, WriteTx};
@@ -42,10 +43,11 @@ impl Registry {
             Target::Tag(name, tag) => (name.clone(), tag.to_string()),
             Target::Manifest(name, digest) => (name.clone(), digest.to_string()),
         };
+        let recorder = self.recorder();
         let mut count = self.change(move |tx| match &target {
-            Target::Repository(name) => repository(tx, name, window),
-            Target::Tag(name, own) => tag(tx, name, own, window),
-            Target::Manifest(name, digest) => manifest(tx, name, digest, window),
+            Target::Repository(name) => repository(tx, &recorder, name, window),
+            Target::Tag(name, own) => tag(tx, &recorder, name, own, window),
+            Target::Manifest(name, digest) => manifest(tx, &recorder, name, digest, window),
         })?;
         count.first_tags.sort_unstable();
         record(Event::Undelete, &name, &reference, "");
@@ -165,6 +167,7 @@ fn require_window(
 /// that went with it or later; how many.
 pub(super) fn bring_back(
     tx: &mut WriteTx<'_>,
+    recorder: &Recorder,
     name: &RepositoryName,
     digest: &Digest,
     window: Duration,
@@ -174,12 +177,13 @@ pub(super) fn bring_back(
     };
     let target = || Target::Manifest(name.clone(), *digest);
     require_window(tx, removed.removed_at, window, target)?;
-    Ok(restore(tx, name, *digest)?)
+    Ok(restore(tx, recorder, name, *digest)?)
 }
 
 /// As [`bring_back`], whenever it was removed. None when it is in no past.
 fn restore(
     tx: &mut WriteTx<'_>,
+    recorder: &Recorder,
     name: &RepositoryName,
     digest: Digest,
 ) -> Result<u64, store::Error> {
@@ -189,6 +193,7 @@ fn restore(
             continue;
         };
         tx.restore_manifest(name, &digest)?;
+        recorder.manifest_set(tx, name, &digest, &[])?;
         restored += 1;
         // An index is no good without its children, whenever these went.
         let references = tx.manifest_references(name, &digest)?;
@@ -204,6 +209,7 @@ fn restore(
 /// Sets a tag again, unless it exists.
 fn set_again(
     tx: &mut WriteTx<'_>,
+    recorder: &Recorder,
     name: &RepositoryName,
     text: &str,
     digest: &Digest,
@@ -216,6 +222,7 @@ fn set_again(
     let is_there = tx.manifest_facts(name, digest)?.is_some();
     if is_there && tx.tag_row(name, &tag)?.is_none() {
         tx.set_tag(name, &tag, digest, None)?;
+        recorder.manifest_set(tx, name, digest, std::slice::from_ref(&tag))?;
         count.add_tag(text);
     }
     Ok(())
@@ -224,6 +231,7 @@ fn set_again(
 /// Brings back a manifest with the tags that went with it.
 fn manifest(
     tx: &mut WriteTx<'_>,
+    recorder: &Recorder,
     name: &RepositoryName,
     digest: &Digest,
     window: Duration,
@@ -238,11 +246,11 @@ fn manifest(
         });
     };
     let mut count = Count {
-        manifests: bring_back(tx, name, digest, window)?,
+        manifests: bring_back(tx, recorder, name, digest, window)?,
         ..Count::default()
     };
     for tag in tx.tags_removed_with(name, digest, removed.removed_at)? {
-        set_again(tx, name, &tag, digest, &mut count)?;
+        set_again(tx, recorder, name, &tag, digest, &mut count)?;
     }
     Ok(count)
 }
@@ -250,6 +258,7 @@ fn manifest(
 /// Brings back a tag, with its manifest when that was removed.
 fn tag(
     tx: &mut WriteTx<'_>,
+    recorder: &Recorder,
     name: &RepositoryName,
     tag: &Tag,
     window: Duration,
@@ -264,9 +273,9 @@ fn tag(
     require_window(tx, end.ended_at, window, target)?;
     let mut count = Count::default();
     if tx.manifest_facts(name, &end.digest)?.is_none() {
-        count.manifests = bring_back(tx, name, &end.digest, window)?;
+        count.manifests = bring_back(tx, recorder, name, &end.digest, window)?;
     }
-    set_again(tx, name, tag.as_str(), &end.digest, &mut count)?;
+    set_again(tx, recorder, name, tag.as_str(), &end.digest, &mut count)?;
     Ok(count)
 }
 
@@ -274,6 +283,7 @@ fn tag(
 /// that was removed from it.
 fn repository(
     tx: &mut WriteTx<'_>,
+    recorder: &Recorder,
     name: &RepositoryName,
     window: Duration,
 ) -> Result<Count, AdminError> {
@@ -286,13 +296,13 @@ fn repository(
             from: at,
             until: at,
         };
-        manifests_of(tx, name, then, &mut count)?;
+        manifests_of(tx, recorder, name, then, &mut count)?;
         if count.manifests > 0 {
-            tags_of_whole(tx, name, at, &mut count)?;
+            tags_of_whole(tx, recorder, name, at, &mut count)?;
             return Ok(count);
         }
     }
-    manifests_of(tx, name, span, &mut count)?;
+    manifests_of(tx, recorder, name, span, &mut count)?;
     let mut last = None;
     loop {
         let tags = tx.tags_removed(Some(name), span, last, PAGE)?;
@@ -301,7 +311,7 @@ fn repository(
         };
         last = Some((unix_ms(end.ended_at), end.id));
         for (_, past) in &tags {
-            set_again(tx, name, &past.tag, &past.digest, &mut count)?;
+            set_again(tx, recorder, name, &past.tag, &past.digest, &mut count)?;
         }
     }
     if count.manifests + count.tags > 0 {
@@ -321,6 +331,7 @@ fn repository(
 /// Brings back the manifests that were removed within `span`.
 fn manifests_of(
     tx: &mut WriteTx<'_>,
+    recorder: &Recorder,
     name: &RepositoryName,
     span: Span,
     count: &mut Count,
@@ -332,7 +343,7 @@ fn manifests_of(
             return Ok(());
         }
         for (_, _, removed) in &part {
-            count.manifests += restore(tx, name, removed.digest)?;
+            count.manifests += restore(tx, recorder, name, removed.digest)?;
         }
     }
 }
@@ -340,6 +351,7 @@ fn manifests_of(
 /// Sets the tags that went when the repository was removed.
 fn tags_of_whole(
     tx: &mut WriteTx<'_>,
+    recorder: &Recorder,
     name: &RepositoryName,
     at: SystemTime,
     count: &mut Count,
@@ -352,7 +364,7 @@ fn tags_of_whole(
         };
         last = *end;
         for (_, tag, digest) in &part {
-            set_again(tx, name, tag, digest, count)?;
+            set_again(tx, recorder, name, tag, digest, count)?;
         }
     }
 }

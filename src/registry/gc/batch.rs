@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::clock::Clock;
 use crate::oci::{Digest, RepositoryName};
+use crate::registry::events::Recorder;
 use crate::registry::leases::Leases;
 use crate::registry::pushing::Pushing;
 use crate::store::Error as StoreError;
@@ -91,6 +92,7 @@ pub(super) fn remove(
     items: &[LooseManifest],
     removal: Removal,
     keepers: &Keepers,
+    recorder: &Recorder,
 ) -> Result<Removed, StoreError> {
     let now = keepers.clock.steady();
     let mut removed = Removed::default();
@@ -103,7 +105,7 @@ pub(super) fn remove(
         }
         if !keepers.condemn(name, digest, now) {
             removed.kept += 1;
-        } else if tx.remove_manifest(name, digest, removal)?.is_some() {
+        } else if recorder.remove_manifest(tx, name, digest, removal)? {
             removed.manifests += 1;
         }
     }

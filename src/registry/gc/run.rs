@@ -208,8 +208,9 @@ impl<'r> Run<'r> {
         }
         let condemned = self.registry.leases.condemned(digests);
         let (keepers, removal) = (self.keepers.clone(), self.removal);
+        let recorder = self.registry.recorder();
         let outcome: Removed =
-            self.write(move |tx| batch::remove(tx, &items, removal, &keepers))?;
+            self.write(move |tx| batch::remove(tx, &items, removal, &keepers, &recorder))?;
         drop((condemned, locks));
         self.report.untagged += outcome.manifests;
         if self.removal == Removal::Final {

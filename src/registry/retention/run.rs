@@ -128,7 +128,7 @@ impl Registry {
         batch: Arc<[DoomedTag]>,
         mark: Option<i64>,
     ) -> Result<Batch, Error> {
-        let repository = repository.clone();
+        let (repository, recorder) = (repository.clone(), self.recorder());
         Ok(self.catalog.write(move |tx| {
             if let Some(mark) = mark
                 && tx.tags_changed(&repository, mark)?
@@ -143,6 +143,8 @@ impl Registry {
                     && tx.manifest_digest(doomed.row.manifest)? == Some(doomed.digest);
                 gone.push(is_same && tx.delete_tag(&repository, tag)?);
             }
+            let went = batch.iter().zip(&gone).filter(|(_, gone)| **gone);
+            recorder.tags_deleted(tx, &repository, went.map(|(own, _)| &own.row.name))?;
             let mark = tx.history_mark()?;
             Ok::<_, StoreError>(Batch::Done { gone, mark })
         })?)
@@ -150,7 +152,7 @@ impl Registry {
 
     /// Removes those manifests of a batch that nothing holds still.
     fn remove_manifests(&self, batch: Arc<[DoomedManifest]>) -> Result<Vec<bool>, Error> {
-        let removal = self.removal();
+        let (removal, recorder) = (self.removal(), self.recorder());
         Ok(self.catalog.write(move |tx| {
             tx.set_actor(Some(ACTOR.to_owned()));
             let mut gone = Vec::with_capacity(batch.len());
@@ -158,7 +160,7 @@ impl Registry {
                 let (repository, digest) = (&doomed.loose.repository, &doomed.loose.digest);
                 let since = tx.loose_since(repository, digest)?;
                 let is_due = since.is_some_and(|since| since <= doomed.until);
-                gone.push(is_due && tx.remove_manifest(repository, digest, removal)?.is_some());
+                gone.push(is_due && recorder.remove_manifest(tx, repository, digest, removal)?);
             }
             Ok::<_, StoreError>(gone)
         })?)

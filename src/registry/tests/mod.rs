@@ -4,6 +4,7 @@
 mod backup;
 mod collection;
 mod crash;
+mod events;
 mod forms;
 mod model;
 mod quotas;

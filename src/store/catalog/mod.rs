@@ -7,7 +7,7 @@
 //! In reading order: [`rows`] (the values), `schema/*.sql` (the tables), `repository`, `blob`,
 //! `uses`, `manifest`, `ending`, `loose`, `past`, `removed`, `retire`, `referrer`, `tag`,
 //! `history`, `collect`, `overview`, `usage`, `total`, `scrub`, `quota`, `retention`, `pull`,
-//! `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
+//! `outbox`, `account`, `machine_token` (what can be asked and changed), [`transaction`] (the views they are
 //! asked through), `readers`, `incoming` and `writer` (who runs them), `options`, `connection`,
 //! `schema`, `log_file`, `index_file`, `fold`, `gate` (how SQLite is kept), `check`, `copy`,
 //! `failure`.
@@ -31,6 +31,7 @@ mod loose;
 mod machine_token;
 mod manifest;
 mod options;
+mod outbox;
 mod overview;
 mod past;
 mod pull;
@@ -57,7 +58,7 @@ mod writer;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -75,7 +76,10 @@ use self::index_file::IndexFile;
 use self::job::{closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
-pub use self::options::{Durability, Location, Options, SyncShards};
+pub use self::options::{Bell, Durability, Location, Options, SyncShards};
+pub use self::outbox::{
+    Change, ChangeAction, ChangeTarget, Cursor, EndpointRow, OutboxRow, Replay,
+};
 pub use self::overview::{PastRow, RepositoryRow, TagRow};
 pub use self::pull::PullCount;
 use self::readers::Readers;
@@ -109,6 +113,8 @@ pub struct Catalog {
     written: Arc<AtomicU64>,
     /// Whether there are tags that the writer is about to take away.
     ending: Arc<AtomicBool>,
+    /// Who is told that there is something new in the outbox.
+    bell: Arc<OnceLock<Bell>>,
     /// Whether the log is being folded in; `None` where there is no log.
     folds: Option<Arc<AtomicBool>>,
     metrics: Arc<CatalogMetrics>,
@@ -144,6 +150,7 @@ impl Catalog {
             .has_ending_tags()
             .map_err(|error| connection::opening(&place, &error))?;
         let ending = Arc::new(AtomicBool::new(ending));
+        let bell = Arc::new(OnceLock::new());
         let writer = Writer {
             connection,
             clock: Arc::clone(&options.clock),
@@ -163,6 +170,7 @@ impl Catalog {
             written: Arc::clone(&written),
             ending: Arc::clone(&ending),
             metrics: Arc::clone(&options.metrics),
+            bell: Arc::clone(&bell),
         };
         let (ways, incoming) = incoming::ways(options.queue_max);
         let (thread, ended) = start_writer(writer, incoming)?;
@@ -175,6 +183,7 @@ impl Catalog {
             unclear,
             written,
             ending,
+            bell,
             folds,
             metrics: options.metrics,
             _index: index,
@@ -316,6 +325,12 @@ impl Catalog {
     /// too.
     pub fn writes(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
+    }
+
+    /// Has `bell` called after each commit that added to the outbox. Only the first one is.
+    pub fn ring(&self, bell: Bell) {
+        // One is enough: whoever opens the registry is the one to deliver.
+        let _ = self.bell.set(bell);
     }
 
     /// Whether the write-ahead log is being folded in at this moment. The writer waits for that

@@ -35,6 +35,10 @@ pub(super) const FILES: &[(&str, &str)] = &[
         "0005_scrub.sql",
         include_str!("../../../schema/0005_scrub.sql"),
     ),
+    (
+        "0006_outbox.sql",
+        include_str!("../../../schema/0006_outbox.sql"),
+    ),
 ];
 
 /// The version of the newest schema.

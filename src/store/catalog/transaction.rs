@@ -40,6 +40,8 @@ pub struct WriteTx<'c> {
     /// Who asked for what is changed; `None` when nobody was logged in.
     actor: Option<String>,
     pub(super) shards: Vec<Shard>,
+    /// The last row that it added to the outbox; 0 for none.
+    pub(super) outbox: i64,
     /// Bytes of content that it wrote, which bounds how much shares one commit.
     pub(super) bytes: usize,
     /// Whether it left tags that are to be taken away before anything else is written.
@@ -117,6 +119,7 @@ impl<'c> WriteTx<'c> {
             blob_grace,
             actor: None,
             shards: Vec::new(),
+            outbox: 0,
             bytes: 0,
             ending: false,
         }
@@ -141,7 +144,8 @@ impl<'c> WriteTx<'c> {
         self.actor = actor;
     }
 
-    pub(super) fn actor(&self) -> Option<&str> {
+    /// Who asks for what this transaction changes, as far as that was said.
+    pub fn actor(&self) -> Option<&str> {
         self.actor.as_deref()
     }
 

@@ -9,8 +9,8 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -22,7 +22,7 @@ use super::job::{Job, panicked};
 use super::log_file::LogFile;
 use super::readers::run;
 use super::transaction::WriteTx;
-use super::{Durability, SyncShards};
+use super::{Bell, Durability, SyncShards};
 use crate::clock::Clock;
 use crate::metrics::CatalogMetrics;
 use crate::store::space::Space;
@@ -49,6 +49,8 @@ pub(super) struct Writer {
     /// Whether there may be tags to be taken away before anything else is written.
     pub(super) ending: Arc<AtomicBool>,
     pub(super) metrics: Arc<CatalogMetrics>,
+    /// Who is told of what is new in the outbox.
+    pub(super) bell: Arc<OnceLock<Bell>>,
 }
 
 /// What one transaction holds.
@@ -62,6 +64,8 @@ struct Batch {
     bytes: usize,
     /// Whether one left tags to be taken away: none may follow it.
     ending: bool,
+    /// The last row that they added to the outbox; 0 for none.
+    outbox: i64,
 }
 
 impl Writer {
@@ -114,6 +118,12 @@ impl Writer {
         self.metrics.batch_seconds.observe_duration(begun.elapsed());
         for job in batch.jobs {
             job.answer(result.as_ref().err());
+        }
+        if batch.outbox > 0
+            && result.is_ok()
+            && let Some(bell) = self.bell.get()
+        {
+            bell(batch.outbox);
         }
         self.log_file.tend(&self.connection);
     }
@@ -182,6 +192,7 @@ impl Writer {
                 batch.shards.extend(transaction.shards);
                 batch.bytes += transaction.bytes;
                 batch.ending = transaction.ending;
+                batch.outbox = batch.outbox.max(transaction.outbox);
             }
             let room =
                 batch.jobs.len() < self.batch_max && batch.bytes < BATCH_BYTES_MAX && !batch.ending;

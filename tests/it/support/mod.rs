@@ -16,6 +16,7 @@ pub mod image;
 pub mod ops;
 pub mod program;
 mod pushers;
+pub mod receiver;
 mod response;
 mod server;
 pub mod session;

@@ -190,6 +190,11 @@ impl Server {
         self.variables.push((name, value.to_owned()));
     }
 
+    /// As [`set_variable`](Self::set_variable), for a variable that is no setting.
+    pub fn set_plain_variable(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Sends SIGTERM and waits for the end; fails unless the program leaves with success.
     #[track_caller]
     pub fn stop(&mut self) {

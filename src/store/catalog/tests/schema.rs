@@ -4,9 +4,9 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::store::catalog::{
-    account, blob, collect, ending, history, loose, machine_token, manifest, overview, past, pull,
-    quota, referrer, removed, repository, retention, retire, schema, tag as tags, total, usage,
-    uses,
+    account, blob, collect, ending, history, loose, machine_token, manifest, outbox, overview,
+    past, pull, quota, referrer, removed, repository, retention, retire, schema, tag as tags,
+    total, usage, uses,
 };
 
 /// A bare database with the newest schema.
@@ -37,6 +37,7 @@ fn no_statement_scans_a_table_or_sorts() {
         loose::STATEMENTS,
         machine_token::STATEMENTS,
         manifest::STATEMENTS,
+        outbox::STATEMENTS,
         overview::STATEMENTS,
         past::STATEMENTS,
         pull::STATEMENTS,
