@@ -105,7 +105,10 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_is_taken_is_taken_again(parent in ".{0,70}|[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}.{0,3}", state in ".{0,20}") {
+        fn whatever_is_taken_is_taken_again(
+            parent in ".{0,70}|[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}.{0,3}",
+            state in ".{0,20}",
+        ) {
             let mut headers = Headers::new();
             headers.push("traceparent", &parent);
             headers.push("tracestate", &state);
