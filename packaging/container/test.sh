@@ -71,8 +71,8 @@ tree=$work/bundle/rootfs
 if [ "$(id -u)" = 0 ] && [ ${#dynamic[@]} = 0 ]; then
   # As its user, in its own tree, on a socket in its volume.
   chmod 755 "$work" "$work/bundle"
-  env -i CORACLE_SERVER_LISTEN=unix:/var/lib/registry/test.sock CORACLE_STORAGE_DATA=/var/lib/registry \
-    chroot --userspec=65532:65532 "$tree" /bin/coracle serve --log-level warn >/dev/null &
+  env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin CORACLE_STORAGE_DATA=/var/lib/registry \
+    CORACLE_SERVER_LISTEN=unix:/var/lib/registry/test.sock chroot --userspec=65532:65532 "$tree" /bin/coracle serve --log-level warn >/dev/null &
   servers+=($!)
   answers "$tree/var/lib/registry/test.sock"
   [ "$(stat -c %u "$tree/var/lib/registry/coracle.db")" = 65532 ]
@@ -94,6 +94,8 @@ if command -v podman runc >/dev/null && [ "$(id -u)" = 0 ] && [ ${#dynamic[@]} =
     --env CORACLE_SERVER_LISTEN=unix:/var/lib/registry/test.sock "$host/coracle:t" >/dev/null &
   runner=$!
   answers "$work/volume/test.sock"
+  # What compose.yaml asks now and then.
+  podman "${place[@]}" exec served /bin/coracle doctor --quick
   podman "${place[@]}" stop --time 30 served >/dev/null
   wait "$runner"
 fi

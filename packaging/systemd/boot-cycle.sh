@@ -115,8 +115,11 @@ say "   $(wc -l </tmp/answers) requests across 5 restarts"
 
 say "no network: it serves what was handed over, and is alive"
 override no-network </test/drop-ins/no-network.conf
+systemctl stop coracle.service
+systemctl start coracle-ops.socket
 systemctl restart coracle.service
 before=$(pid)
+[ "$(status http://127.0.0.1:5001/metrics)" = 200 ]
 [ "$(status "$url/v2/app/blobs/$digest")" = 200 ]
 [ "$(readlink "/proc/$before/ns/net")" != "$(readlink /proc/self/ns/net)" ]
 sleep 9
@@ -141,7 +144,7 @@ key = "credential:key.pem"
 htpasswd = "credential:htpasswd"
 END
 override credentials </test/drop-ins/credentials.conf
-systemctl stop coracle.service coracle.socket
+systemctl stop coracle.service coracle.socket coracle-ops.socket
 systemctl start coracle-https.socket
 curl() { command curl --cacert /etc/coracle/secrets/cert.pem "$@"; }
 [ "$(status https://localhost/v2/)" = 401 ]

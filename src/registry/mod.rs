@@ -114,9 +114,9 @@ pub struct Registry {
     options: Options,
     policy: RwLock<Arc<Rules>>,
     pulls: Pulls,
-    events: Arc<Events>,
     activities: Activities,
     metrics: Arc<Metrics>,
+    events: Arc<Events>,
 }
 
 /// What a row takes in the catalog beyond the content that it holds, with its indexes, in bytes.
@@ -163,9 +163,9 @@ impl Registry {
             options,
             policy: RwLock::default(),
             pulls,
-            events,
             activities: Activities::default(),
             metrics: Arc::default(),
+            events,
         }
     }
 

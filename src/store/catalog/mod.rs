@@ -76,7 +76,7 @@ use self::index_file::IndexFile;
 use self::job::{closed, job};
 use self::log_file::LogFile;
 pub use self::machine_token::{NewToken, TokenInserted, TokenRow};
-pub use self::options::{Durability, Location, Options, SyncShards};
+pub use self::options::{Bell, Durability, Location, Options, SyncShards};
 pub use self::outbox::{
     Change, ChangeAction, ChangeTarget, Cursor, EndpointRow, OutboxRow, Replay,
 };
@@ -96,10 +96,6 @@ use super::{Error, ErrorKind};
 use crate::clock::Clock;
 use crate::metrics::CatalogMetrics;
 
-/// What the writer calls after a commit that added to the outbox, with the last row of it. It must
-/// not wait.
-pub type Bell = Box<dyn Fn(i64) + Send + Sync>;
-
 /// How the writer will have ended.
 type Ending = Receiver<Result<(), Error>>;
 
@@ -115,10 +111,10 @@ pub struct Catalog {
     unclear: Arc<AtomicBool>,
     /// Closures that the writer has run.
     written: Arc<AtomicU64>,
-    /// Who is told that there is something new in the outbox.
-    bell: Arc<OnceLock<Bell>>,
     /// Whether there are tags that the writer is about to take away.
     ending: Arc<AtomicBool>,
+    /// Who is told that there is something new in the outbox.
+    bell: Arc<OnceLock<Bell>>,
     /// Whether the log is being folded in; `None` where there is no log.
     folds: Option<Arc<AtomicBool>>,
     metrics: Arc<CatalogMetrics>,
@@ -150,11 +146,11 @@ impl Catalog {
         let gate = in_memory.then(|| Arc::new(Gate::default()));
         let unclear = Arc::new(AtomicBool::new(false));
         let written = Arc::new(AtomicU64::new(0));
-        let bell = Arc::new(OnceLock::new());
         let ending = ReadTx::new(&connection)
             .has_ending_tags()
             .map_err(|error| connection::opening(&place, &error))?;
         let ending = Arc::new(AtomicBool::new(ending));
+        let bell = Arc::new(OnceLock::new());
         let writer = Writer {
             connection,
             clock: Arc::clone(&options.clock),
@@ -172,9 +168,9 @@ impl Catalog {
             blob_grace: options.blob_grace,
             unclear: Arc::clone(&unclear),
             written: Arc::clone(&written),
-            bell: Arc::clone(&bell),
             ending: Arc::clone(&ending),
             metrics: Arc::clone(&options.metrics),
+            bell: Arc::clone(&bell),
         };
         let (ways, incoming) = incoming::ways(options.queue_max);
         let (thread, ended) = start_writer(writer, incoming)?;
@@ -186,8 +182,8 @@ impl Catalog {
             thread: Mutex::new(Some(thread)),
             unclear,
             written,
-            bell,
             ending,
+            bell,
             folds,
             metrics: options.metrics,
             _index: index,

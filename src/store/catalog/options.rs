@@ -23,6 +23,10 @@ pub enum Durability {
 /// error rolls the transaction back and fails everyone in it.
 pub type SyncShards = Box<dyn Fn(&[Shard]) -> Result<(), Error> + Send>;
 
+/// What the writer calls after a commit that added to the outbox, with the last row of it. It must
+/// not wait.
+pub type Bell = Box<dyn Fn(i64) + Send + Sync>;
+
 /// Where the catalog lives.
 #[derive(Clone, Copy, Debug)]
 pub enum Location<'a> {

@@ -46,11 +46,11 @@ pub(super) struct Writer {
     pub(super) unclear: Arc<AtomicBool>,
     /// Closures that were run.
     pub(super) written: Arc<AtomicU64>,
-    /// Who is told of what is new in the outbox.
-    pub(super) bell: Arc<OnceLock<Bell>>,
     /// Whether there may be tags to be taken away before anything else is written.
     pub(super) ending: Arc<AtomicBool>,
     pub(super) metrics: Arc<CatalogMetrics>,
+    /// Who is told of what is new in the outbox.
+    pub(super) bell: Arc<OnceLock<Bell>>,
 }
 
 /// What one transaction holds.
@@ -62,10 +62,10 @@ struct Batch {
     kept: usize,
     /// Bytes of content that they wrote.
     bytes: usize,
-    /// The last row that they added to the outbox; 0 for none.
-    outbox: i64,
     /// Whether one left tags to be taken away: none may follow it.
     ending: bool,
+    /// The last row that they added to the outbox; 0 for none.
+    outbox: i64,
 }
 
 impl Writer {
@@ -191,8 +191,8 @@ impl Writer {
                 batch.kept += 1;
                 batch.shards.extend(transaction.shards);
                 batch.bytes += transaction.bytes;
-                batch.outbox = batch.outbox.max(transaction.outbox);
                 batch.ending = transaction.ending;
+                batch.outbox = batch.outbox.max(transaction.outbox);
             }
             let room =
                 batch.jobs.len() < self.batch_max && batch.bytes < BATCH_BYTES_MAX && !batch.ending;

@@ -33,20 +33,23 @@ fn handed(command: &Command, socket: OwnedFd, name: Option<&str>) -> Command {
     shell
 }
 
-/// Binds two TCP sockets and a UNIX socket, hands them over under three names, and becomes the
+/// Binds three TCP sockets and a UNIX socket, hands them over under four names, and becomes the
 /// program.
 const SEVERAL: &str = "
 import os, socket, sys
 path, program, *arguments = sys.argv[1:]
 sockets = [socket.socket(), socket.socket(socket.AF_INET6), socket.socket(socket.AF_UNIX)]
+sockets.append(socket.socket())
 sockets[0].bind(('127.0.0.1', 0))
 sockets[1].bind(('::1', 0))
 sockets[2].bind(path)
+sockets[3].bind(('127.0.0.1', 0))
 high = [os.dup(it.fileno()) for it in sockets]
 for it in sockets: it.listen()
 high = [os.dup2(it, 100 + index) for index, it in enumerate(high)]
 for index, it in enumerate(high): os.dup2(it, 3 + index)
-os.environ.update(LISTEN_FDS='3', LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES='https:http:control')
+os.environ.update(LISTEN_FDS='4', LISTEN_PID=str(os.getpid()))
+os.environ.update(LISTEN_FDNAMES='https:http:control:ops')
 os.execv(program, [program, *arguments])
 ";
 
@@ -118,6 +121,14 @@ fn several_sockets_are_told_apart_by_their_names() {
     let control = format!("unix:{}", control.display());
     let mut client = Client::new(&control);
     client.post("/reload", "{}").expect(200);
+    let log = program.log();
+    let ops = log
+        .split("metrics and health are at ")
+        .nth(1)
+        .expect("its address");
+    let mut client = Client::new(ops.lines().next().unwrap());
+    let metrics = client.get("/metrics").expect(200);
+    assert!(metrics.text().contains("coracle_"), "{metrics}");
     // It stands beside the one in the data folder.
     let own = format!("unix:{}", manager.path("data/control.sock").display());
     Client::new(&own).post("/reload", "{}").expect(200);
@@ -168,8 +179,12 @@ fn systemd_s_own_launcher_starts_it_at_the_first_connection() {
     launcher.env_remove("CORACLE_CONFIG");
     let url = format!("unix:{}", path.display());
     let asking = thread::spawn(move || {
-        eventually("it listens", || path.exists().then_some(()));
-        Client::new(&url).get("/v2/")
+        // Its file is there a moment before it listens.
+        let mut client = eventually("it listens", || {
+            let mut client = Client::new(&url);
+            client.try_connect().ok().map(|()| client)
+        });
+        client.get("/v2/")
     });
     let mut program = Program::start(launcher, manager.folder.path());
     assert_eq!(asking.join().unwrap().status, 200);
