@@ -166,19 +166,20 @@ impl Coracle {
             tls: tls.as_ref(),
         };
         let ops = ops.bind(&server, self.api.vitals())?;
+        let endpoints = server.local_endpoints();
+        let notifier = webhooks::start(&self.settings, &self.registry, &endpoints)?;
+        webhooks::tell(self.api.vitals(), &notifier);
         let format = self.settings.log.format;
         let mut parts = reload::parts(&self.registry, &self.auth, tls.clone(), format);
-        let notifier = webhooks::start(&self.settings, &self.registry, &server.local_endpoints())?;
         parts.push(webhooks::part(&notifier));
-        let told = Arc::clone(&notifier);
-        let figures = move || told.figures().into_iter().map(webhooks::metrics).collect();
-        self.api.vitals().tell_of_webhooks(Box::new(figures));
         parts.extend(host.parts);
         let reload = Reloader::new(host.configured, parts, host.service.clone());
         let reload = Arc::new(reload);
-        let path = self.layout.as_ref().map(Layout::control);
-        let vitals = self.api.vitals();
-        let control = control::bind(path, host.sockets.control, vitals, &notifier, &reload)?;
+        let control = control::Place {
+            path: self.layout.as_ref().map(Layout::control),
+            handed: host.sockets.control,
+        };
+        let control = control.bind(self.api.vitals(), &notifier, &reload)?;
         self.registry.space().keep_ballast();
         let jobs = Jobs::start(self.rooms())?;
         let policy = self.start_policy()?;

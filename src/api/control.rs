@@ -60,15 +60,15 @@ impl Asked {
 pub struct Control {
     registry: Arc<Registry>,
     auth: Arc<Authenticator>,
-    notifier: Arc<Notifier>,
     vitals: Arc<Vitals>,
+    notifier: Arc<Notifier>,
     tasks: Vec<Task>,
     /// Absent where whoever embeds the registry reads its settings.
     reload: Option<Reload>,
 }
 
 impl Control {
-    /// Serves the registry, its accounts, rules and webhooks that `vitals` are about.
+    /// Serves the registry, its accounts and its rules that `vitals` are about, and its webhooks.
     pub fn new(vitals: Arc<Vitals>, notifier: Arc<Notifier>) -> Self {
         let tasks = tasks(&vitals.registry);
         Self {
@@ -131,8 +131,8 @@ impl Handler for Control {
                 control_accounts::run(self.auth.logins().map(Arc::as_ref), request)
             }
             (Method::Post, "/registry") => control_registry::run(&self.registry, request),
-            (Method::Post, "/events") => control_events::run(&self.notifier, request),
             (Method::Post, "/reload") => control_reload::run(self.reload.as_ref()),
+            (Method::Post, "/events") => control_events::run(&self.notifier, request),
             (Method::Post, "/access/explain") => self.explain(request),
             (Method::Get, "/status") => status::answer(&self.vitals),
             _ => refuse(

@@ -201,7 +201,7 @@ fn webhooks_are_told_by_both_names() {
         delivered: 2,
         failed: 3,
         took: Duration::from_millis(1500),
-        dropped_for_age: 1,
+        dropped: 1,
         pending: 4,
         oldest: Some(Duration::from_secs(9)),
         statuses: vec![(200, 2), (503, 2), (599, 1)],

@@ -31,10 +31,10 @@ pub struct EndpointFigures {
     pub failed: u64,
     /// How long all requests took.
     pub took: Duration,
-    /// Events that were given up because they were too old.
-    pub dropped_for_age: u64,
-    /// Events that were given up because there were too many.
-    pub dropped_for_count: u64,
+    /// Events that it will never get: too old, too many, or purged.
+    pub dropped: u64,
+    /// Pulls that found no room in the queue or could not be delivered.
+    pub pulls_dropped: u64,
     /// Events that wait.
     pub pending: u64,
     /// The age of the oldest of them.
@@ -91,8 +91,8 @@ fn write_own(page: &mut Page, endpoints: &[EndpointFigures]) {
     }
     let mut dropped = page.family(&WEBHOOK_DROPPED);
     for own in endpoints {
-        dropped.add(&[&own.name, "age"], own.dropped_for_age);
-        dropped.add(&[&own.name, "count"], own.dropped_for_count);
+        dropped.add(&[&own.name, "bounds"], own.dropped);
+        dropped.add(&[&own.name, "pulls"], own.pulls_dropped);
     }
     let mut pending = page.family(&WEBHOOK_PENDING);
     for own in endpoints {

@@ -50,8 +50,7 @@ impl Worker {
         let many = last.saturating_sub_unsigned(endpoint.pending_max);
         if position < many {
             let why = format!("more than {} changes waited", endpoint.pending_max);
-            let dropped = self.drop_until(active, many, &why)?;
-            self.state().dropped_for_count += dropped;
+            self.drop_until(active, many, &why)?;
         }
         let age_max = i64::try_from(endpoint.age_max.as_millis()).unwrap_or(i64::MAX);
         let oldest_allowed = self.now_ms().saturating_sub(age_max);
@@ -62,8 +61,7 @@ impl Worker {
             let young = self.registry.outbox_since(position, oldest_allowed)?;
             let until = young.map_or(last, |id| id - 1);
             let why = format!("they waited longer than {:?}", endpoint.age_max);
-            let dropped = self.drop_until(active, until, &why)?;
-            self.state().dropped_for_age += dropped;
+            self.drop_until(active, until, &why)?;
         }
         Ok(())
     }

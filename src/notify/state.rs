@@ -45,10 +45,6 @@ pub struct EndpointFigures {
     pub requests_failed: u64,
     /// How long all requests took, in milliseconds.
     pub took_ms: u64,
-    /// Events that were dropped because they were too old.
-    pub dropped_for_age: u64,
-    /// Events that were dropped because too many waited.
-    pub dropped_for_count: u64,
     /// How often each status was answered.
     pub statuses: BTreeMap<u16, u64>,
     /// Pulls that found no room in the queue or could not be delivered.
@@ -125,8 +121,6 @@ pub(super) struct State {
     pub(super) requests_taken: u64,
     pub(super) requests_failed: u64,
     pub(super) took: Duration,
-    pub(super) dropped_for_age: u64,
-    pub(super) dropped_for_count: u64,
     pub(super) statuses: BTreeMap<u16, u64>,
     pub(super) pulls_dropped: u64,
     pub(super) told_of_drops: Tally,
@@ -267,8 +261,6 @@ impl State {
             requests_taken: self.requests_taken,
             requests_failed: self.requests_failed,
             took_ms: u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
-            dropped_for_age: self.dropped_for_age,
-            dropped_for_count: self.dropped_for_count,
             statuses: self.statuses.clone(),
             pulls_dropped: self.pulls_dropped,
             failures_in_a_row: self.failures,

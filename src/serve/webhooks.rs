@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use super::Error;
 use super::reload::Part;
+use crate::api::vitals::Vitals;
 use crate::config::Settings;
 use crate::http::tls::read_authorities;
 use crate::http::{Endpoint as Bound, ListenAddress};
-use crate::metrics::webhooks::EndpointFigures;
+use crate::metrics::webhooks as metrics;
 use crate::notify::{
-    self, Endpoint, Keys, Notifier, Options, ReloadError, Secret, Source, listeners, random_id,
+    Endpoint, EndpointFigures, Keys, Notifier, Options, ReloadError, Secret, Source, listeners,
+    random_id,
 };
 use crate::registry::Registry;
 use crate::registry::events::Trim;
@@ -56,33 +58,31 @@ pub(super) fn start(
     Ok(Arc::new(notifier))
 }
 
-/// What a reload does: puts the webhooks of new settings in force. When something of them cannot be
-/// used, all stay as they were.
+/// What a reload does to them: when something of them cannot be used, all stay as they were.
 pub(super) fn part(notifier: &Arc<Notifier>) -> Part {
     let notifier = Arc::clone(notifier);
     Part::of_settings("webhooks", move |settings| {
-        let reload = || {
-            let endpoints = load(&settings.endpoints)?;
-            notifier.reload(endpoints).map_err(of_reload)
-        };
-        match reload() {
-            Ok(()) => {
-                let count = settings.endpoints.len();
-                log::info!("{count} webhooks are in force");
-                Ok(format!("{count} in force"))
-            }
-            Err(error) => {
-                log::error!("the webhooks stay as they were: {error}");
-                Err(error.to_string())
-            }
+        let taken = load(&settings.endpoints)
+            .and_then(|endpoints| notifier.reload(endpoints).map_err(of_reload));
+        if let Err(error) = taken {
+            log::error!("the webhooks stay as they were: {error}");
+            return Err(error.to_string());
         }
+        let count = settings.endpoints.len();
+        log::info!("{count} webhooks are in force");
+        Ok(format!("{count} in force"))
     })
 }
 
-/// How it stands with a webhook, as metrics and `coracle status` tell it.
-pub(super) fn metrics(own: notify::EndpointFigures) -> EndpointFigures {
-    EndpointFigures {
-        is_backing_off: own.retry_seconds.is_some_and(|seconds| seconds > 0),
+/// Has `vitals` tell how it stands with them.
+pub(super) fn tell(vitals: &Vitals, notifier: &Arc<Notifier>) {
+    let notifier = Arc::clone(notifier);
+    let figures = move || notifier.figures().into_iter().map(figures).collect();
+    vitals.tell_of_webhooks(Box::new(figures));
+}
+
+fn figures(own: EndpointFigures) -> metrics::EndpointFigures {
+    metrics::EndpointFigures {
         name: own.name,
         events: own.events,
         successes: own.successes,
@@ -91,10 +91,11 @@ pub(super) fn metrics(own: notify::EndpointFigures) -> EndpointFigures {
         delivered: own.requests_taken,
         failed: own.requests_failed,
         took: Duration::from_millis(own.took_ms),
-        dropped_for_age: own.dropped_for_age,
-        dropped_for_count: own.dropped_for_count,
+        dropped: own.dropped,
+        pulls_dropped: own.pulls_dropped,
         pending: own.pending,
         oldest: own.oldest_seconds.map(Duration::from_secs),
+        is_backing_off: own.retry_seconds.is_some(),
         statuses: own.statuses.into_iter().collect(),
         last_error: own.last_error,
     }

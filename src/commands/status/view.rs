@@ -225,7 +225,7 @@ fn ended(own: &Ended) -> String {
 fn webhook_line(own: &EndpointFigures) -> String {
     let oldest = own.oldest.map(|age| duration(age.as_secs()));
     let oldest = oldest.map_or_else(String::new, |age| format!(" (the oldest for {age})"));
-    let dropped = own.dropped_for_age + own.dropped_for_count;
+    let dropped = own.dropped + own.pulls_dropped;
     let mut line = format!(
         "{}: {} waiting{oldest}, {} delivered, {} failed, {dropped} given up",
         own.name, own.pending, own.delivered, own.failed
