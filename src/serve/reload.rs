@@ -23,7 +23,7 @@ pub const CONFIGURATION: &str = "configuration";
 /// What a part does: what holds now, or why it stays as it was.
 type Outcome = Result<String, String>;
 
-/// Something that is read again. Others add theirs with [`Reloader::add`].
+/// Something that is read again. Whoever hosts the registry adds theirs (`Host::parts`).
 pub struct Part {
     name: &'static str,
     read: Read,
