@@ -123,15 +123,9 @@ impl Recorder {
         digest: &Digest,
         removal: Removal,
     ) -> Result<bool, StoreError> {
-        let tags = if self.is_heard() {
-            tx.tags_on(repository, digest)?
-        } else {
-            Vec::new()
-        };
-        if !tx.remove_manifest_last(repository, digest, removal)? {
+        let Some(tags) = tx.remove_manifest(repository, digest, removal)? else {
             return Ok(false);
-        }
-        let tags = tags.iter().map(Tag::to_string).collect();
+        };
         self.manifest_deleted(tx, repository, digest, tags)?;
         Ok(true)
     }
