@@ -218,7 +218,7 @@ fn webhooks_are_told_by_both_names() {
     for line in [
         r#"coracle_webhook_deliveries_total{endpoint="ci \"1\"",outcome="failed"} 3"#,
         r#"coracle_webhook_delivery_seconds_total{endpoint="ci \"1\""} 1.5"#,
-        r#"coracle_webhook_dropped_total{endpoint="ci \"1\"",reason="age"} 1"#,
+        r#"coracle_webhook_dropped_total{endpoint="ci \"1\"",reason="bounds"} 1"#,
         r#"coracle_webhook_oldest_pending_seconds{endpoint="ci \"1\""} 9"#,
         r#"registry_notifications_events_total{type="Successes",endpoint="ci \"1\""} 3"#,
         r#"registry_notifications_pending_total{endpoint="ci \"1\""} 4"#,
