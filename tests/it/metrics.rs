@@ -168,9 +168,14 @@ fn nothing_grows_with_what_clients_send() {
     };
     ask(&mut client, 0);
     let all = |page: &Exposition| page.sum("coracle_http_requests_total", &["other"]);
-    let before = eventually("one is counted", || {
+    // Counted when the answer has gone, each by itself.
+    let before = eventually("one of each is counted", || {
         let page = scrape(&mut ops);
-        (all(&page) >= 1.0).then_some(page)
+        let count = |labels: &[&str]| page.sum("coracle_http_requests_total", labels);
+        let each = [&["other"][..], &["\"manifest\""], &["\"none\"", "404"]];
+        each.iter()
+            .all(|labels| count(labels) >= 1.0)
+            .then_some(page)
     });
     for number in 1..200 {
         ask(&mut client, number);

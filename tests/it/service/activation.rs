@@ -16,17 +16,22 @@ use std::thread;
 /// Hands the socket on its standard input over as the third file, and becomes the program.
 const HAND_OVER: &str = "exec 3<&0 0</dev/null; LISTEN_PID=$$; export LISTEN_PID; exec \"$@\"";
 
+/// What differs from the tests' own environment for a command does so for its launcher too.
+fn share_environment(command: &Command, launcher: &mut Command) {
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => launcher.env(name, value),
+            None => launcher.env_remove(name),
+        };
+    }
+}
+
 /// The command, run with one socket and perhaps its name.
 fn handed(command: &Command, socket: OwnedFd, name: Option<&str>) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", HAND_OVER, "sh"]);
     shell.arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
+    share_environment(command, &mut shell);
     shell.env("LISTEN_FDS", "1").stdin(Stdio::from(socket));
     if let Some(name) = name {
         shell.env("LISTEN_FDNAMES", name);
@@ -126,6 +131,7 @@ fn several_sockets_are_told_apart_by_their_names() {
     let mut python = Command::new("python3");
     python.args(["-c", SEVERAL]).arg(&control);
     python.arg(command.get_program()).args(command.get_args());
+    share_environment(&command, &mut python);
     python.env("NOTIFY_SOCKET", manager.path("notify"));
     let program = Program::start(python, manager.folder.path());
     let (https, http) = (program.url.clone(), program.line());
@@ -193,7 +199,7 @@ fn systemd_s_own_launcher_starts_it_at_the_first_connection() {
     let mut launcher = Command::new("systemd-socket-activate");
     launcher.arg("--listen").arg(&path).arg("--fdname=http");
     launcher.arg(command.get_program()).args(command.get_args());
-    launcher.env_remove("CORACLE_CONFIG");
+    share_environment(&command, &mut launcher);
     let url = format!("unix:{}", path.display());
     let asking = thread::spawn(move || {
         // Its file is there a moment before it listens.
