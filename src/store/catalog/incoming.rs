@@ -68,10 +68,14 @@ impl Incoming {
     /// The first closure of a batch, waiting for one; `None` when all ways in are closed and
     /// nobody waits any more.
     pub(super) fn first(&mut self) -> Option<Box<dyn Job>> {
+        // Its company may have filled the batch. It has waited, and waits for nobody more.
+        if self.held.is_some() {
+            return self.further();
+        }
         select_biased! {
             recv(self.urgent) -> job => match job {
                 Ok(job) => Some(self.note(job)),
-                Err(_) => self.held.take().or_else(|| self.patient.recv().ok()),
+                Err(_) => self.patient.recv().ok(),
             },
             recv(self.patient) -> job => match job {
                 Ok(job) => Some(self.with_company(job)),

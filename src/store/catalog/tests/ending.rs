@@ -114,6 +114,9 @@ fn the_end_of_the_program_in_between_changes_nothing() {
         nobody_sees_them(tx)
     };
     catalog.read_at_once(look).unwrap();
+    // What a backup of this moment is checked by.
+    let between = check::integrity(&catalog.readers).unwrap();
+    assert_eq!(between, Vec::<String>::new());
     catalog.close(Duration::from_secs(60)).unwrap();
 
     let catalog = in_file(&path);

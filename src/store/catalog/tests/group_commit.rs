@@ -137,6 +137,46 @@ fn background_work_goes_last_and_into_the_commit_of_others() {
     assert_eq!(blob_count(&catalog), 3);
 }
 
+/// What it waited for may fill the batch; then it is the first of the next one, and waits for
+/// nobody more.
+#[test]
+fn background_work_whose_company_fills_the_batch_is_not_forgotten() {
+    let options = Options {
+        batch_max: 1,
+        ..Options::new(Location::Memory)
+    };
+    let catalog = Catalog::open(options, Box::new(|_| Ok(()))).unwrap();
+    for round in 0..200 {
+        let (urgent, patient) = (format!("u{round}"), format!("p{round}"));
+        let (end, ended) = bounded(2);
+        std::thread::scope(|scope| {
+            let catalog = &catalog;
+            // So that others count as writing, and background work waits for company.
+            catalog.write(|_| Ok::<_, Error>(())).unwrap();
+            let done = end.clone();
+            scope.spawn(move || {
+                let work = move |tx: &mut WriteTx<'_>| tx.insert_blob(&stored(&patient));
+                catalog.write_patiently(work).unwrap();
+                done.send(()).unwrap();
+            });
+            scope.spawn(move || {
+                let work = move |tx: &mut WriteTx<'_>| tx.insert_blob(&stored(&urgent));
+                catalog.write(work).unwrap();
+                end.send(()).unwrap();
+            });
+            for _ in 0..2 {
+                let patience = Duration::from_secs(20);
+                if ended.recv_timeout(patience).is_err() {
+                    // Lets it go, so that the test can end.
+                    catalog.write(|_| Ok::<_, Error>(())).unwrap();
+                    panic!("background work waits for somebody who never comes");
+                }
+            }
+        });
+    }
+    assert_eq!(blob_count(&catalog), 400);
+}
+
 #[test]
 fn background_work_alone_is_done_too_and_at_the_end_as_well() {
     let Watched { catalog, .. } = watched();
