@@ -16,6 +16,10 @@ const BUSY: Duration = Duration::from_millis(5);
 /// How long background work then waits for company.
 const COMPANY: Duration = Duration::from_millis(2);
 
+/// So many batches may leave background work out; the next one begins with it. It may hold locks
+/// that others wait for, so it must not wait for as long as others write.
+const PASSED_MAX: usize = 8;
+
 /// The ways in. Closed when it is dropped.
 pub(super) struct Ways {
     urgent: Sender<Box<dyn Job>>,
@@ -30,6 +34,8 @@ pub(super) struct Incoming {
     held: Option<Box<dyn Job>>,
     /// When the last of the others was taken.
     last: Option<Instant>,
+    /// Batches that were begun since background work was taken last.
+    passed: usize,
 }
 
 /// Both ways, on which `urgent_max` may wait for whom somebody waits, and one of the others.
@@ -42,6 +48,7 @@ pub(super) fn ways(urgent_max: usize) -> (Ways, Incoming) {
         patient: patient_in,
         held: None,
         last: None,
+        passed: 0,
     };
     (Ways { urgent, patient }, incoming)
 }
@@ -68,6 +75,12 @@ impl Incoming {
     /// The first closure of a batch, waiting for one; `None` when all ways in are closed and
     /// nobody waits any more.
     pub(super) fn first(&mut self) -> Option<Box<dyn Job>> {
+        self.passed += 1;
+        if self.passed > PASSED_MAX
+            && let Some(job) = self.patient()
+        {
+            return Some(job);
+        }
         // Its company may have filled the batch. It has waited, and waits for nobody more.
         if self.held.is_some() {
             return self.further();
@@ -89,7 +102,16 @@ impl Incoming {
         if let Ok(job) = self.urgent.try_recv() {
             return Some(self.note(job));
         }
-        self.held.take().or_else(|| self.patient.try_recv().ok())
+        self.patient()
+    }
+
+    /// Background work that waits.
+    fn patient(&mut self) -> Option<Box<dyn Job>> {
+        let job = self.held.take().or_else(|| self.patient.try_recv().ok());
+        if job.is_some() {
+            self.passed = 0;
+        }
+        job
     }
 
     fn with_company(&mut self, job: Box<dyn Job>) -> Box<dyn Job> {
@@ -98,6 +120,7 @@ impl Incoming {
             self.held = Some(job);
             return self.note(company);
         }
+        self.passed = 0;
         job
     }
 

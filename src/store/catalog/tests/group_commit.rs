@@ -137,6 +137,41 @@ fn background_work_goes_last_and_into_the_commit_of_others() {
     assert_eq!(blob_count(&catalog), 3);
 }
 
+/// Locks that it holds would be held as long as others write.
+#[test]
+fn background_work_is_not_put_off_for_ever() {
+    let options = Options {
+        batch_max: 1,
+        ..Options::new(Location::Memory)
+    };
+    let catalog = Arc::new(Catalog::open(options, Box::new(|_| Ok(()))).unwrap());
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let held = hold(&catalog);
+    let mut handles = Vec::new();
+    for number in 0..30 {
+        let (own, order) = (Arc::clone(&catalog), Arc::clone(&order));
+        handles.push(std::thread::spawn(move || {
+            let work = move |_: &mut WriteTx<'_>| {
+                order.lock().unwrap().push(number);
+                Ok::<_, Error>(())
+            };
+            if number == 0 {
+                own.write_patiently(work)
+            } else {
+                own.write(work)
+            }
+        }));
+        wait_for_queue(&catalog, number + 1);
+    }
+    held.let_go(&catalog, 30);
+    for handle in handles {
+        handle.join().unwrap().unwrap();
+    }
+    let order = order.lock().unwrap();
+    let at = order.iter().position(|number| *number == 0).unwrap();
+    assert!((1..10).contains(&at), "{order:?}");
+}
+
 /// What it waited for may fill the batch; then it is the first of the next one, and waits for
 /// nobody more.
 #[test]
