@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::control_reload::{self, Reload};
 use super::control_tasks::Task;
@@ -141,6 +142,17 @@ impl Handler for Control {
             ),
         }
     }
+}
+
+/// The command that a request brings, or what refuses it. Not for one that may hold a password: it
+/// tells what was misread.
+pub(super) fn command<T: DeserializeOwned>(request: &mut Request<'_>) -> Result<T, Response> {
+    let bytes = request.body.read_to_vec(BODY_BYTES_MAX);
+    let bytes = bytes.map_err(|error| refuse(400, &error.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let why = "this server does not know the command";
+        refuse(400, &format!("{why} ({error}); is it of another version?"))
+    })
 }
 
 pub(super) fn refuse(status: u16, why: &str) -> Response {

@@ -1,6 +1,6 @@
 //! The control socket's webhooks: a [`Command`] goes in, a reply or a sentence comes out.
 
-use super::control::{BODY_BYTES_MAX, refuse};
+use super::control::{command, refuse};
 use super::respond::json_body;
 use crate::http::{Request, Response};
 use crate::notify::Notifier;
@@ -9,24 +9,10 @@ use crate::store::ErrorKind;
 
 /// `POST /events`.
 pub(super) fn run(notifier: &Notifier, request: &mut Request<'_>) -> Response {
-    let command = match request.body.read_to_vec(BODY_BYTES_MAX) {
-        Ok(bytes) => serde_json::from_slice::<Command>(&bytes),
-        Err(error) => return refuse(400, &error.to_string()),
-    };
-    let command = match command {
-        Ok(command) => command,
-        Err(error) => {
-            return refuse(
-                400,
-                &format!(
-                    "this server does not know the command ({error}); is it of another version?"
-                ),
-            );
-        }
-    };
-    match notifier.administer(command) {
-        Ok(reply) => json_body(Response::new(200), &reply),
-        Err(error) => refuse(status_of(&error), &error.to_string()),
+    match command::<Command>(request).map(|command| notifier.administer(command)) {
+        Ok(Ok(reply)) => json_body(Response::new(200), &reply),
+        Ok(Err(error)) => refuse(status_of(&error), &error.to_string()),
+        Err(refused) => refused,
     }
 }
 
